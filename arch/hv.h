@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract of a virtualization extension. Back ends report facts and obey;
+ * decisions are taken in vmm/. Nothing outside arch/ knows a vendor's name.
+ */
+#pragma once
+
+#include "arch/nested.h"
+#include "arch/vcpu_state.h"
+
+/*
+ * What vmm/ may touch between two exits, on the vCPU's CPU. The back end embeds it as
+ * the first member of its own structure and keeps it true at every exit.
+ */
+struct hv_vcpu {
+	u64 gpr[GPR_COUNT];
+	u64 rip;
+	u64 rflags;
+	u8 tpr;                 /* CR8 (4 bits), both ways: the local APIC's task priority class */
+	bool has_shadow;        /* STI or MOV SS blocks interrupts for one instruction */
+	bool is_nmi_blocked;
+	bool is_event_queued;   /* an event will be injected at the next entry; no other may be */
+	bool want_irq_window;   /* exit as HV_EXIT_IRQ_WINDOW when an external interrupt could be taken */
+	bool want_nmi_window;
+	u64 exit_count;
+};
+
+enum hv_exit_reason {
+	HV_EXIT_NONE,            /* handled inside the back end: enter again */
+	HV_EXIT_HOST_INTERRUPT,  /* and the host's handlers have run */
+	HV_EXIT_IRQ_WINDOW,
+	HV_EXIT_NMI_WINDOW,
+	HV_EXIT_HLT,
+	HV_EXIT_PAUSE,
+	HV_EXIT_IO,
+	HV_EXIT_NESTED_FAULT,    /* no or not enough permission in the nested tables: MMIO or tracking */
+	HV_EXIT_CPUID,
+	HV_EXIT_MSR_READ,
+	HV_EXIT_MSR_WRITE,
+	HV_EXIT_XSETBV,
+	HV_EXIT_HYPERCALL,       /* VMCALL or VMMCALL */
+	HV_EXIT_RDTSC,           /* only after set_tsc asked for it; is_rdtscp says which */
+	HV_EXIT_WBINVD,          /* INVD, WBINVD, WBNOINVD */
+	HV_EXIT_MWAIT,           /* MONITOR, MWAIT: guest CPUID does not offer them */
+	HV_EXIT_UNDEFINED,       /* an instruction that the guest has no right to: inject #UD */
+	HV_EXIT_TRIPLE_FAULT,
+	HV_EXIT_INIT,
+	HV_EXIT_ENTRY_FAILED,    /* why says which rule; the host is unharmed */
+	HV_EXIT_UNKNOWN,
+};
+
+struct hv_exit {
+	enum hv_exit_reason reason;
+	u8 insn_len;             /* of the intercepted instruction; 0 where vmm must decode */
+	union {
+		struct {
+			u16 port;
+			u8 size;             /* 1, 2, 4 */
+			bool is_in;
+			bool is_string;      /* INS, OUTS: vmm emulates with insn.c */
+			bool is_rep;
+		} io;
+		struct {
+			gpa_t gpa;
+			bool is_write;
+			bool is_fetch;
+			bool is_table_walk;  /* the guest's own page-table access */
+		} nested;
+		struct {
+			u32 index;
+			u64 value;           /* writes */
+		} msr;
+		struct {
+			u32 index;
+			u64 value;
+		} xsetbv;
+		bool is_rdtscp;
+		struct {
+			u64 code;            /* the vendor's exit code, for logs */
+			u64 info[2];
+		} unknown;
+	};
+	const char *why;             /* HV_EXIT_ENTRY_FAILED, HV_EXIT_UNKNOWN: words for the operator */
+};
+
+/* The mode that instruction decoding and page walks need. */
+struct hv_mode {
+	u64 cr0, cr3, cr4, efer;
+	u64 base[SEG_COUNT];
+	u8 cpl;
+	u8 code_bits;            /* 16, 32, 64 */
+};
+
+struct hv_limits {
+	u64 xcr0;                /* bits that this host can give */
+	u64 cr4;                 /* bits that a guest may set */
+	u64 efer;
+	u64 tsc_ratio_max;       /* 0: no hardware TSC scaling */
+	u8 physical_bits;        /* guest-physical address width */
+	bool has_huge_pages;     /* 1 GiB leaves in nested tables */
+	bool has_dirty_bits;
+};
+
+struct hv_event {
+	enum event_type type;
+	u8 vector;
+	bool has_error_code;
+	u32 error_code;
+};
+
+struct hv_ops {
+	const char *name;        /* "AMD-V", "VT-x" */
+	/* 0, or -ENODEV with *why: a sentence that says what is missing and what to do. Boot CPU. */
+	int (*probe)(const char **why);
+	/* On each CPU once. 0 or negative errno with *why. */
+	int (*cpu_enable)(const char **why);
+	void (*cpu_disable)(void);
+
+	int (*vcpu_init)(struct hv_vcpu **out, const struct nested *nested);
+	void (*vcpu_fini)(struct hv_vcpu *hv);
+
+	/* Runs the guest until an exit. On the vCPU's CPU with interrupts disabled, no lock held. */
+	void (*enter)(struct hv_vcpu *hv, struct hv_exit *exit);
+	/* Queues an event for the next entry; the caller has checked is_event_queued and interruptibility. */
+	void (*inject)(struct hv_vcpu *hv, const struct hv_event *event);
+	/* Moves rip past the instruction of the last exit and ends the interrupt shadow. */
+	void (*skip)(struct hv_vcpu *hv, u8 insn_len);
+	void (*mode)(const struct hv_vcpu *hv, struct hv_mode *mode);
+	/* After an XSETBV that vmm has checked. */
+	void (*set_xcr0)(struct hv_vcpu *hv, u64 xcr0);
+
+	/* Whole state, vCPU not inside the guest. load() expects a state that vcpu_state_check accepts. */
+	void (*save)(const struct hv_vcpu *hv, struct vcpu_state *state);
+	void (*load)(struct hv_vcpu *hv, const struct vcpu_state *state);
+
+	/*
+	 * Guest TSC = host TSC x ratio + offset. ratio is 32.32 fixed point; other than 1.0 only
+	 * if limits.tsc_ratio_max allows. trap asks for HV_EXIT_RDTSC instead.
+	 */
+	void (*set_tsc)(struct hv_vcpu *hv, u64 offset, u64 ratio, bool trap);
+	/* The next entry drops this guest's cached translations (nested ones too). Any CPU. */
+	void (*flush)(struct hv_vcpu *hv);
+
+	const struct nested_format *nested;
+	struct hv_limits limits; /* filled by probe */
+};
+
+/* The extension of this machine, chosen by hv_init; NULL before and on machines without one. */
+extern struct hv_ops *hv;
+/* Why hv is NULL: a sentence for the console. */
+extern const char *hv_missing;
+/* Boot CPU, once. Probes and enables on every CPU. 0 or -ENODEV. */
+int hv_init(void);

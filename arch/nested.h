@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Second-level (nested) tables: walk, map, split, merge and dirty-track. The entry
+ * format comes from the back end; everything else is shared. Four levels.
+ *
+ * Nothing here flushes a TLB. Whoever clears a dirty bit or takes a mapping away must
+ * see to it that every vCPU flushes before its next entry (hv_ops.flush), and that no
+ * vCPU is inside the guest with the old translation when the result is relied upon:
+ * after harvest, a vCPU that kept a cached "dirty" translation would write unseen.
+ *
+ * Callers hold gmem->lock. Hardware sets accessed/dirty bits concurrently, so clearing
+ * is atomic.
+ */
+#pragma once
+
+#include "kernel/page.h"
+
+/* Bits of one vendor's entry. Format-specific ones may be 0 when hardware has them always. */
+struct nested_format {
+	u64 present;       /* all bits that a present, readable, executable entry of any level needs */
+	u64 write;
+	u64 accessed;
+	u64 dirty;         /* in leaves */
+	u64 large;         /* leaf at 2 MiB or 1 GiB */
+	u64 memory_wb;     /* memory type bits of a write-back leaf */
+	u64 address_mask;
+};
+
+struct nested {
+	const struct nested_format *format;
+	hpa_t root;
+	u64 table_pages;  /* tables in use, root included: a leak counter */
+	u64 large_pages;  /* leaves of 2 MiB and 1 GiB */
+	u64 split_count;
+	u64 merge_count;
+};
+
+#define NESTED_WRITE 1u /* nested_map flag: writable */
+
+int nested_init(struct nested *nested, const struct nested_format *format);
+void nested_fini(struct nested *nested); /* frees tables, not what they map */
+
+/* Maps one page of the size; both addresses aligned to it. -ENOMEM, -EEXIST. */
+int nested_map(struct nested *nested, gpa_t gpa, hpa_t hpa, enum page_size size, unsigned flags);
+void nested_unmap(struct nested *nested, gpa_t gpa, enum page_size size);
+/* Follows gpa; false if not mapped. *size and *writable may be NULL. */
+bool nested_walk(const struct nested *nested, gpa_t gpa, hpa_t *hpa, enum page_size *size, bool *writable);
+
+/*
+ * Dirty tracking of the 2 MiB region at gpa (a multiple of 2 MiB that is mapped by one
+ * large page): arm splits it in 4 KiB pages whose dirty and accessed bits are clear; the
+ * page is then tracked from the caller's next TLB flush on. disarm merges it back in place.
+ * Arming what is armed clears nothing and succeeds. -ENOMEM leaves all as it was.
+ */
+int nested_arm(struct nested *nested, gpa_t gpa);
+void nested_disarm(struct nested *nested, gpa_t gpa);
+bool nested_is_armed(const struct nested *nested, gpa_t gpa);
+
+/*
+ * Collects the dirty bits of armed regions in [gpa, gpa + bytes) and clears them: calls
+ * found(context, gfn) for each dirtied 4 KiB page. Subtrees whose entry has a clear
+ * accessed bit are skipped and the bit is cleared on the way, so the cost follows what
+ * the guest touched since the last harvest, not its size. Returns the count of entries looked at.
+ */
+u64 nested_harvest(struct nested *nested, gpa_t gpa, u64 bytes,
+		   void (*found)(void *context, u64 gfn), void *context);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Host monotonic time in ns since start, from the TSC. Same on all CPUs. Any CPU, any context.
+ */
+#pragma once
+
+#include "kernel/types.h"
+
+/* TSC ticks per ms, as measured at start (arch/tsc.c); never 0 after clock_init. */
+extern u64 tsc_khz;
+
+void clock_init(u64 khz);
+u64 clock_now_ns(void);
+/* Exact conversions without overflow for spans up to centuries. */
+u64 clock_tsc_to_ns(u64 ticks);
+u64 clock_ns_to_tsc(u64 ns);

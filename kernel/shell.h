@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The console's line editing, parsing and dispatch. Knows no command: each folder
+ * puts its own into the linker section .commands, as device types do.
+ *
+ * The grammar is in README ("The console"): noun, verb, arguments, key=value words,
+ * "quoted text", --flags; --json anywhere asks for the whole answer as one JSON line.
+ * Every command ends with a line "ok" or "error: WHAT: WHY (CODE)".
+ *
+ * Long-running commands: handler returns CMD_RUNNING and has set shell->tick, which is
+ * polled by the shell's service until it returns other than CMD_RUNNING; Ctrl-C calls
+ * shell->interrupt. Raw mode (vm console): shell->raw receives bytes instead of the editor.
+ */
+#pragma once
+
+#include "kernel/types.h"
+
+#define SHELL_ARGS_MAX 16
+#define SHELL_LINE_MAX 1024
+
+enum cmd_result { CMD_OK, CMD_FAILED, CMD_RUNNING };
+
+struct shell; /* one per console; private to shell.c but for the calls below */
+
+struct cmd_args {
+	unsigned count;                    /* positional words after noun and verb */
+	const char *word[SHELL_ARGS_MAX];
+	unsigned option_count;             /* key=value, and --flag as key "--flag" with value "" */
+	const char *key[SHELL_ARGS_MAX];
+	const char *value[SHELL_ARGS_MAX];
+	bool is_json;
+};
+
+struct command {
+	const char *noun;
+	const char *verb;    /* "" for a command of one word */
+	const char *usage;   /* "vm create NAME kernel=F [initrd=F] ..." */
+	const char *help;    /* one line */
+	unsigned min_words, max_words; /* positional words */
+	const char *const *options;    /* NULL-ended list of keys that are allowed, or NULL for none */
+	enum cmd_result (*run)(struct shell *shell, const struct cmd_args *args);
+	/* Optional: the index-th live name for Tab completion at positional word, or NULL at the end. */
+	const char *(*complete)(unsigned word, unsigned index);
+};
+
+#define SHELL_COMMAND(id) \
+	static const struct command id##_command; \
+	LINKER_SET(".commands") static const struct command *const id##_command_entry = &id##_command; \
+	static const struct command id##_command
+
+/* An error code that "help errors" lists. */
+struct error_code {
+	const char *code; /* "E-NO-SUCH-VM" */
+	const char *meaning;
+};
+#define SHELL_ERROR(id, code_text, meaning_text) \
+	static const struct error_code id = { code_text, meaning_text }; \
+	LINKER_SET(".error_codes") static const struct error_code *const id##_entry = &id
+
+/* Value of key=..., or NULL. */
+const char *args_option(const struct cmd_args *args, const char *key);
+bool args_flag(const struct cmd_args *args, const char *flag); /* "--yes" */
+
+/* Text of the answer; nothing is printed by shell_print while the command runs with --json. */
+void shell_print(struct shell *shell, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Redraws the current line (progress); not in --json. */
+void shell_progress(struct shell *shell, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Sets the answer's error; returns CMD_FAILED, so handlers end with: return shell_fail(...). */
+enum cmd_result shell_fail(struct shell *shell, const struct error_code *code, const char *what,
+			   const char *why_format, ...) PRINTF_LIKE(4, 5);
+
+/* The JSON answer; no-ops without --json. Objects and arrays nest; keys snake_case with units. */
+void json_open_object(struct shell *shell, const char *key); /* key NULL inside arrays */
+void json_close_object(struct shell *shell);
+void json_open_array(struct shell *shell, const char *key);
+void json_close_array(struct shell *shell);
+void json_string(struct shell *shell, const char *key, const char *value);
+void json_u64(struct shell *shell, const char *key, u64 value);
+void json_s64(struct shell *shell, const char *key, s64 value);
+void json_bool(struct shell *shell, const char *key, bool value);
+
+/* See the opening comment; context is the handler's own. */
+void shell_set_tick(struct shell *shell, enum cmd_result (*tick)(struct shell *shell, void *context),
+		    void (*interrupt)(struct shell *shell, void *context), void *context);
+/* raw() gets every byte typed until shell_leave_raw; the prompt returns then with the command's result. */
+void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context), void *context);
+void shell_leave_raw(struct shell *shell, enum cmd_result result);
+/* Writes bytes as they are (vm console). */
+void shell_write(struct shell *shell, const void *bytes, size_t count);
+
+/* Creates the console on which host_name is shown in the prompt. read() gives the next byte or -1. */
+struct shell *shell_start(const char *host_name, int (*read)(void), void (*write)(const char *text, size_t bytes));
+/* Runs a command line as if it were typed, output to the console (tern.conf's [vm] sections use the parsed form). */
+void shell_execute(struct shell *shell, const char *line);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Callbacks at a deadline, a sorted queue per CPU.
+ *
+ * A callback runs in the loop of the CPU it was armed on (never in an interrupt
+ * handler), with no lock held, and may arm its timer again. Arming and cancelling
+ * are allowed from any CPU. timer_cancel returns only when the callback is not
+ * running on another CPU; do not call it with a lock held that the callback takes:
+ * use timer_disarm there, which does not wait.
+ */
+#pragma once
+
+#include "kernel/list.h"
+
+struct timer {
+	struct list link;
+	u64 deadline_ns;
+	void (*callback)(struct timer *timer);
+	unsigned cpu;
+	bool is_armed;
+};
+
+void timer_setup(struct timer *timer, void (*callback)(struct timer *timer));
+/* Arms or re-arms; a deadline in the past fires at once. */
+void timer_arm(struct timer *timer, unsigned cpu, u64 deadline_ns);
+void timer_disarm(struct timer *timer);
+void timer_cancel(struct timer *timer);
+
+/* Called by each CPU's loop: runs what is due on this CPU and programs the next deadline. */
+void timer_run(void);
+
+/* Timers armed now, over all CPUs: a leak counter. */
+u64 timer_armed_count(void);

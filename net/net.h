@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The network service on CPU 0: card to lwIP and timers.
+ */
+#pragma once
+
+#include "kernel/types.h"
+
+/* Finds cards, starts lwIP with the addresses of tern.conf ([host] address=10.77.0.1/24, gateway=, mtu=) and adds the service. */
+void net_init(void);
+
+/* "10.77.0.2" to host byte order; 0 or -EINVAL. */
+int net_parse_ip(const char *text, u32 *ip);
+void net_format_ip(u32 ip, char text[16]);
+
+struct net_stats {
+	u64 rx_frames, rx_bytes, tx_frames, tx_bytes;
+	u64 drops;               /* all reasons together; net show tells them apart */
+	u64 pbufs_in_use;        /* leak counters */
+	u64 tcp_pcbs_in_use;
+};
+void net_get_stats(struct net_stats *stats);
