@@ -49,7 +49,7 @@ static inline hpa_t hpa_add(hpa_t hpa, u64 bytes) { return HPA(hpa.value + bytes
 
 #define PACKED __attribute__((packed))
 #define ALIGNED(n) __attribute__((aligned(n)))
-#define NORETURN _Noreturn
+#define NORETURN __attribute__((noreturn))
 #define PRINTF_LIKE(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
 #define LINKER_SET(section_name) \
 	__attribute__((used, section(section_name), aligned(8)))
