@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Run a vCPU. struct vcpu is a runnable of kernel/sched.h.
+ */
+#pragma once
+
+#include "arch/hv.h"
+#include "kernel/sched.h"
+
+struct vm;
+
+struct vcpu {
+	struct runnable runnable;
+	struct vm *vm;
+	u32 index;              /* also its APIC id */
+	struct hv_vcpu *hv;
+	struct hv_exit exit;    /* the last one */
+	u32 activity;           /* enum vcpu_activity */
+	bool is_parked;         /* outside the guest and will not enter before vm_resume; read by any CPU */
+	bool want_park;         /* set by vm_pause */
+	bool want_flush;        /* flush before the next entry; set by any CPU */
+	bool want_tsc_load;
+	bool nmi_pending;
+	u64 tsc_adjust;
+	u64 exit_count[HV_EXIT_UNKNOWN + 1];
+};
+
+int vcpu_create(struct vm *vm, u32 index);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* Something happened that the vCPU must look at (interrupt, INIT, SIPI, park): wakes or kicks it. Any CPU. */
+void vcpu_kick(struct vcpu *vcpu);
+/* From the local APIC, vm->lock held. */
+void vcpu_init_signal(struct vcpu *vcpu);
+void vcpu_sipi(struct vcpu *vcpu, u8 vector);
+void vcpu_nmi(struct vcpu *vcpu);
+/* Faults for the exit being handled, on the vCPU's CPU. */
+void vcpu_inject_gp(struct vcpu *vcpu, u32 error_code);
+void vcpu_inject_ud(struct vcpu *vcpu);
+void vcpu_inject_pf(struct vcpu *vcpu, u64 address, u32 error_code);
+
+/* Whole state of a parked vCPU. */
+void vcpu_save(struct vcpu *vcpu, struct vcpu_state *state);
+/* The state was accepted by vcpu_state_check. */
+void vcpu_load(struct vcpu *vcpu, const struct vcpu_state *state);
