@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The freestanding part of string.h. Same contracts as ISO C 7.24, so the host tests may link libc's. */
+/*
+ * The freestanding part of string.h (kernel/string.c) and Tern's own additions (kernel/str.c).
+ * Same contracts as ISO C 7.24, so the host tests link libc's string.c part and list only kernel/str.c.
+ */
 #pragma once
 
 #include "kernel/types.h"
@@ -15,6 +18,10 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t max);
 char *strchr(const char *s, int c);
 char *strstr(const char *s, const char *what);
+
+/* Once at start, from arch/: what memcpy and memset use for large blocks; NULL for the built-in loops. */
+void string_use_blocks(void (*copy)(void *to, const void *from, size_t bytes),
+		       void (*fill)(void *to, int byte, size_t bytes));
 
 /* Copies at most size-1 characters and always ends with NUL; returns false if from did not fit. */
 bool str_copy(char *to, size_t size, const char *from);
