@@ -65,4 +65,5 @@ struct boot_info {
 	u32 mem_count;
 	u32 file_count;
 	struct boot_framebuffer framebuffer;
+	u64 complaint;     /* physical address of a sentence on what the loader met, to be logged; 0: nothing */
 };

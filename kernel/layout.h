@@ -17,3 +17,11 @@
 
 /* The core is linked at CORE_BASE + CORE_LINK_OFFSET; a loader may put it at any 2 MiB aligned physical address. */
 #define CORE_LINK_OFFSET 0x1000000ull
+
+/* Borders of the image and of the linker sets; linker.ld defines them. Only their addresses mean something. */
+#ifndef __ASSEMBLER__
+extern const char core_image_start[], core_image_end[];
+extern const char core_text_start[], core_text_end[];     /* RX */
+extern const char core_rodata_start[], core_rodata_end[]; /* R */
+extern const char core_data_start[], core_data_end[];     /* RW, with .bss */
+#endif
