@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Small objects out of 4 KiB pages (power-of-two classes from 32 bytes) and larger
+ * Small objects out of 4 KiB pages (classes from 32 bytes up) and larger
  * ones, up to 2 MiB, as page runs. Any CPU; heap_lock is taken inside.
  */
 #pragma once
@@ -12,7 +12,7 @@ void *heap_alloc(size_t bytes);
 /* NULL is allowed. */
 void heap_free(void *object);
 
-/* Objects and bytes given out and not yet taken back: equal before and after a balanced piece of work. */
+/* Objects and bytes (as rounded up) given out and not yet taken back: equal before and after a balanced piece of work. */
 struct heap_stats {
 	u64 objects;
 	u64 bytes;

@@ -9,15 +9,33 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
+/* The longest line, stamp and NUL included; longer text is cut. */
+#define LOG_LINE_MAX 256
+
+/* One line (a '\n' at the end is not needed; one inside becomes a space). */
 void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 
-/* Where echoed text goes (the console); text of any length. Before it is set, text goes only to the ring. */
+/*
+ * Where echoed text goes (the console): one whole line with its "\n", called with log_lock
+ * held. Before it is set, text goes only to the ring. The shell sets its own when it starts.
+ */
 void log_set_sink(void (*sink)(const char *text, size_t bytes));
 /* Lines below this level stay in the ring only. Default LOG_INFO. */
 void log_set_echo(enum log_level level);
-/* Calls line() for the last count lines, oldest first. */
+enum log_level log_echo(void);
+/* Calls line() for the last count lines, oldest first; the text has no "\n". */
 void log_replay(unsigned count, void (*line)(const char *text, void *context), void *context);
+
+/* A reader's place in the log, for those who follow it. */
+struct log_cursor {
+	u64 at;
+	u64 lost; /* lines that were overwritten before they were read */
+};
+/* Places the cursor behind the newest line. */
+void log_follow(struct log_cursor *cursor);
+/* Takes the next line, without "\n"; false when there is none. */
+bool log_next(struct log_cursor *cursor, char line[LOG_LINE_MAX], enum log_level *level);

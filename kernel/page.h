@@ -31,6 +31,11 @@ static inline hpa_t virt_to_phys(const void *va) { return HPA((const u8 *)va - d
 
 /* Takes the memory map. Once, on the boot CPU, before any other page_ call. Negative errno if memory cannot even hold the metadata. */
 int page_init(const struct boot_info *info);
+/*
+ * Gives memory that page_init was told of and did not give out (BOOT_MEM_LOADER, once nothing of
+ * the loader's is in use any more). Bytes that are free already or unknown are left alone.
+ */
+void page_add_range(u64 base, u64 bytes);
 
 /* One naturally aligned page of the size, contents unknown. 0 or -ENOMEM. */
 int page_alloc(enum page_size size, hpa_t *out);
