@@ -7,6 +7,7 @@
 #include "kernel/lock.h"
 #include "kernel/list.h"
 #include "vmm/bus.h"
+#include "vmm/cpuid.h"
 #include "vmm/gmem.h"
 #include "vmm/vcpu.h"
 
@@ -48,6 +49,7 @@ struct vm {
 	struct bus bus;
 	struct list devices;
 	struct vcpu *vcpu[VM_VCPUS_MAX];
+	struct cpuid_policy cpuid;
 	struct vtime *vtime;
 	struct vm_console *console; /* the guest's first serial port: ring buffer, COM binding, attached shell */
 	u64 epoch;             /* of ownership; grows with each hand-over (migrate/handover.c) */
