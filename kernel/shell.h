@@ -88,7 +88,12 @@ void shell_leave_raw(struct shell *shell, enum cmd_result result);
 /* Writes bytes as they are (vm console). */
 void shell_write(struct shell *shell, const void *bytes, size_t count);
 
-/* Creates the console on which host_name is shown in the prompt. read() gives the next byte or -1. */
-struct shell *shell_start(const char *host_name, int (*read)(void), void (*write)(const char *text, size_t bytes));
+/*
+ * Creates the console (a service on CPU 0) on which host_name is shown in the prompt, and
+ * lets it show the log. read() gives the next byte or -1; write() takes what fits now and
+ * returns how much that was; whoever provides them calls service_wake() when there is a byte
+ * to read or room to write again. NULL: no memory.
+ */
+struct shell *shell_start(const char *host_name, int (*read)(void), size_t (*write)(const char *text, size_t bytes));
 /* Runs a command line as if it were typed, output to the console (tern.conf's [vm] sections use the parsed form). */
 void shell_execute(struct shell *shell, const char *line);
