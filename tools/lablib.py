@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Terns in emulators: what tools/lab, the lab tests, the demo and the benches share.
+
+A lab is a directory. Host N (from 1) has hostN/console and hostN/com2 (UNIX sockets
+of its serial ports), hostN/log (everything COM1 ever printed) and hostN/pid. Nothing
+else is kept, so any process can use a lab that another one started.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("TERN_BUILD", ROOT / "build"))
+PROMPT = re.compile(rb"tern:[^\s>]+> $")
+OVMF_PAIRS = [("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"), ("OVMF_CODE.fd", "OVMF_VARS.fd")]
+
+
+class LabError(Exception):
+    """What went wrong, why, and what to do, in one sentence."""
+
+
+def parse_size(text):
+    """'2G' or '256M' or '4096' (MiB) as MiB."""
+    match = re.fullmatch(r"(\d+)([MG]?)", text)
+    if not match:
+        raise LabError(f"size '{text}' is not a number with M or G: write for example 2G")
+    return int(match[1]) * (1024 if match[2] == "G" else 1)
+
+
+def host_address(number):
+    return f"10.77.0.{number}"
+
+
+def host_config(number, hosts, mtu, conf):
+    """tern.conf of a host. conf (text) adds to it; a [peer] section in conf replaces the default peers."""
+    lines = ["[host]", f"name = host{number}", f"address = {host_address(number)}/24", f"mtu = {mtu}"]
+    extra = conf or ""
+    match = re.match(r"(?s)\s*\[host\][^\n]*\n(.*?)(?=^\[|\Z)", extra, re.M)
+    if match:
+        own = {line.split("=")[0].strip() for line in match[1].splitlines() if "=" in line}
+        lines = [line for line in lines if line.split("=")[0].strip() not in own]
+        lines += match[1].splitlines()
+        extra = extra[match.end():]
+    if "[peer" not in extra:
+        for peer in range(1, hosts + 1):
+            if peer != number:
+                lines += [f"[peer host{peer}]", f"address = {host_address(peer)}"]
+    return "\n".join(lines) + "\n" + extra
+
+
+def write_cpio(path, files):
+    """A newc archive of {name: bytes or Path}: what a PVH boot takes for its boot volume."""
+    with open(path, "wb") as out:
+        def member(name, data):
+            name = name.encode() + b"\0"
+            fields = [0, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0]
+            out.write(b"070701" + b"".join(b"%08X" % f for f in fields) + name)
+            out.write(b"\0" * (-out.tell() % 4) + data)
+            out.write(b"\0" * (-out.tell() % 4))
+        for name, data in files.items():
+            member(name, data if isinstance(data, bytes) else Path(data).read_bytes())
+        member("TRAILER!!!", b"")
+
+
+def write_esp(path, files):
+    """A FAT image that boots our loader, with the files in its folder tern."""
+    sizes = [len(d) if isinstance(d, bytes) else Path(d).stat().st_size for d in files.values()]
+    mib = 48 + (sum(sizes) + (BUILD / "BOOTX64.EFI").stat().st_size) * 11 // 10 // 2**20
+    path.unlink(missing_ok=True)
+    run = lambda *args, **kw: subprocess.run(args, check=True, stdout=subprocess.DEVNULL, **kw)
+    with open(path, "wb") as image:
+        image.truncate(mib * 2**20)
+    run("mformat", "-i", str(path), "-F", "-v", "TERN", "::")
+    run("mmd", "-i", str(path), "::EFI", "::EFI/BOOT", "::tern")
+    run("mcopy", "-i", str(path), str(BUILD / "BOOTX64.EFI"), "::EFI/BOOT/BOOTX64.EFI")
+    for name, data in files.items():
+        if isinstance(data, bytes):
+            run("mcopy", "-i", str(path), "-", f"::tern/{name}", input=data)
+        else:
+            run("mcopy", "-i", str(path), str(data), f"::tern/{name}")
+
+
+def find_ovmf():
+    for code, variables in OVMF_PAIRS:
+        folder = Path("/usr/share/OVMF")
+        if (folder / code).exists():
+            return folder / code, folder / variables
+    raise LabError("no OVMF firmware in /usr/share/OVMF: run tools/setup, or use --boot pvh")
+
+
+def qemu_cpu(accel):
+    if accel == "kvm":
+        return "host"
+    models = subprocess.run(["qemu-system-x86_64", "-cpu", "help"], capture_output=True, text=True).stdout
+    model = "EPYC-v4" if re.search(r"^x86 EPYC-v4\b", models, re.M) else "EPYC"
+    return f"{model},+svm,+npt"
+
+
+def choose_accel(wanted, cpu):
+    """'kvm' only where KVM really offers nested virtualization of that vendor."""
+    module = Path("/sys/module/kvm_amd" if cpu == "amd" else "/sys/module/kvm_intel") / "parameters/nested"
+    usable = os.access("/dev/kvm", os.R_OK | os.W_OK) and module.exists() and module.read_text().strip() in "1Y"
+    if wanted == "kvm" and not usable:
+        raise LabError(f"--accel kvm: KVM here offers no nested virtualization for {cpu}: use --accel tcg")
+    return "kvm" if wanted in ("kvm", "auto") and usable else "tcg"
+
+
+class Console:
+    """COM1 of a host: types commands and reads answers."""
+
+    def __init__(self, path, timeout=60):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(timeout)
+        self.sock.connect(str(path))
+        self.buffer = b""
+
+    def close(self):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def read_until(self, pattern, timeout=60):
+        """Everything up to and including the first match of pattern (bytes regex)."""
+        end = time.monotonic() + timeout
+        pattern = re.compile(pattern) if isinstance(pattern, bytes) else pattern
+        while True:
+            match = pattern.search(self.buffer)
+            if match:
+                found, self.buffer = self.buffer[:match.end()], self.buffer[match.end():]
+                return found
+            left = end - time.monotonic()
+            if left <= 0:
+                tail = self.buffer[-600:].decode(errors="replace")
+                raise LabError(f"the console did not print {pattern.pattern!r} within {timeout} s; its last words:\n{tail}")
+            self.sock.settimeout(left)
+            try:
+                data = self.sock.recv(65536)
+            except socket.timeout:
+                continue
+            if not data:
+                raise LabError("the console closed: the host has stopped; see its log")
+            self.buffer += data
+
+    def command(self, line, timeout=120, on_output=None):
+        """Types a line; (True if ok, the answer's text without echo and prompt)."""
+        self.buffer = b""
+        self.send(b"\x15" + line.encode() + b"\r")
+        end = time.monotonic() + timeout
+        done = re.compile(rb"(?:^|\n)(ok|error: [^\n]*|\{[^\n]*\"ok\": ?(?:true|false)[^\n]*)\r?\n"
+                          rb"(?:.*\n)*?[^\n]*tern:[^\s>]+> $")
+        shown = 0
+        while True:
+            match = done.search(self.buffer)
+            if match:
+                break
+            left = end - time.monotonic()
+            if left <= 0:
+                tail = self.buffer[-600:].decode(errors="replace")
+                raise LabError(f"no answer to '{line}' within {timeout} s; the last words:\n{tail}")
+            self.sock.settimeout(left)
+            try:
+                data = self.sock.recv(65536)
+            except socket.timeout:
+                continue
+            if not data:
+                raise LabError(f"the console closed during '{line}': the host has stopped; see its log")
+            self.buffer += data
+            if on_output:
+                on_output(data)
+        text = self.buffer.decode(errors="replace").replace("\r\n", "\n")
+        verdict = match[1]
+        ok = verdict == b"ok" or b'"ok": true' in verdict or b'"ok":true' in verdict
+        # What was typed is echoed first; the prompt comes last.
+        body = text.split("\n", 1)[1] if "\n" in text else ""
+        body = body.rsplit("\n", 1)[0] + "\n"
+        self.buffer = b""
+        return ok, body
+
+
+class Host:
+    def __init__(self, lab, number):
+        self.lab, self.number, self.name = lab, number, f"host{number}"
+        self.dir = lab.dir / self.name
+
+    @property
+    def pid(self):
+        return int((self.dir / "pid").read_text())
+
+    def is_alive(self):
+        try:
+            os.kill(self.pid, 0)
+            state = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            return state != "Z"
+        except (OSError, ValueError):
+            return False
+
+    def log(self):
+        path = self.dir / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def console(self, timeout=60):
+        return Console(self.dir / "console", timeout)
+
+    def com2(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.connect(str(self.dir / "com2"))
+        return sock
+
+    def command(self, line, timeout=120):
+        """(ok, text) of a console command."""
+        console = self.console()
+        try:
+            return console.command(line, timeout)
+        finally:
+            console.close()
+
+    def run(self, line, timeout=120):
+        """The text of a command that must succeed."""
+        ok, text = self.command(line, timeout)
+        if not ok:
+            raise LabError(f"{self.name}: '{line}' answered: {text.strip()}")
+        return text
+
+    def json(self, line, timeout=120):
+        """The parsed answer of a command with --json, ok or not."""
+        _, text = self.command(line + " --json", timeout)
+        for candidate in reversed(text.splitlines()):
+            if candidate.startswith("{"):
+                return json.loads(candidate)
+        raise LabError(f"{self.name}: '{line} --json' answered no JSON: {text.strip()}")
+
+    def kill(self):
+        """Pulls the plug."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except (OSError, ValueError):
+            return
+        end = time.monotonic() + 10
+        while self.is_alive() and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def pause(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+class Lab:
+    def __init__(self, directory):
+        self.dir = Path(directory).resolve()
+
+    def host(self, number):
+        return Host(self, int(str(number).removeprefix("host")))
+
+    @property
+    def hosts(self):
+        return [self.host(p.name) for p in sorted(self.dir.glob("host*")) if p.is_dir()]
+
+    # ---- starting
+
+    def up(self, hosts=2, cpu="amd", cpus=1, mem="2G", nic="e1000", mtu=1500, boot="uefi", accel="tcg",
+           wire="direct", files=None, conf=None, disks=None, qemu=None, qemu_cpu_model=None, timeout=90, wait=True):
+        """Starts the hosts and returns when each shows its prompt. files: {name: path or bytes}."""
+        if cpu != "amd":
+            raise LabError("--cpu intel: this version of Tern has no VT-x back end yet: use --cpu amd")
+        if boot == "bios":
+            raise LabError("--boot bios: this version of Tern has no BIOS boot image yet: use --boot uefi or pvh")
+        for need in ("tern.elf", "BOOTX64.EFI"):
+            if not (BUILD / need).exists():
+                raise LabError(f"{BUILD / need} is missing: run make first")
+        if self.dir.exists() and any(host.is_alive() for host in self.hosts):
+            raise LabError(f"{self.dir} is a running lab: tools/lab down {self.dir} first")
+        if len(str(self.dir)) > 80:
+            raise LabError(f"{self.dir} is too long a path for UNIX sockets: use a shorter one")
+        accel = choose_accel(accel, cpu)
+        for old in self.hosts if self.dir.exists() else []:
+            shutil.rmtree(old.dir)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        relay = wire == "weather" or hosts > 2
+        if relay:
+            self._start_wire(hosts)
+        for number in range(1, hosts + 1):
+            folder = self.dir / f"host{number}"
+            folder.mkdir(parents=True)
+            volume = {"tern.conf": host_config(number, hosts, mtu, conf).encode(), **(files or {})}
+            command = self._qemu_command(number, cpus, mem, nic, boot, accel, relay, hosts, volume, qemu_cpu_model)
+            for index, size in enumerate((disks or {}).get(number, [])):
+                image = folder / f"disk{index}.img"
+                with open(image, "wb") as out:
+                    out.truncate(parse_size(size) * 2**20)
+                command += ["-drive", f"if=none,id=d{index},format=raw,file={image}",
+                            "-device", f"nvme,drive=d{index},serial=tern{index}"]
+            self._spawn(folder, command + (qemu or []))
+        if wait:
+            for host in self.hosts:
+                self._await_prompt(host, timeout)
+        return self
+
+    def _spawn(self, folder, command):
+        with open(folder / "stderr", "wb") as err:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
+                                       start_new_session=True)
+        (folder / "pid").write_text(str(process.pid))
+        (folder / "command").write_text(" ".join(command) + "\n")
+        # Whoever connects to this host's sockets or its wire next must find them.
+        end = time.monotonic() + 20
+        while not (folder / "com2").exists():
+            if process.poll() is not None:
+                raise LabError(f"{folder.name}: the emulator did not start: {(folder / 'stderr').read_text().strip()}")
+            if time.monotonic() > end:
+                raise LabError(f"{folder.name}: the emulator opened no serial port within 20 s")
+            time.sleep(0.01)
+
+    def _start_wire(self, hosts):
+        (self.dir / "wire").mkdir(exist_ok=True)
+        for old in (self.dir / "wire").glob("*"):
+            old.unlink()
+        process = subprocess.Popen([sys.executable, str(ROOT / "tools/wire"), str(self.dir), str(hosts)],
+                                   stdin=subprocess.DEVNULL, start_new_session=True,
+                                   stdout=subprocess.DEVNULL, stderr=open(self.dir / "wire/stderr", "wb"))
+        (self.dir / "wire/pid").write_text(str(process.pid))
+        end = time.monotonic() + 10
+        while not (self.dir / "weather").exists():
+            if process.poll() is not None or time.monotonic() > end:
+                raise LabError("the wire did not start: " + (self.dir / "wire/stderr").read_text())
+            time.sleep(0.01)
+
+    def _qemu_command(self, number, cpus, mem, nic, boot, accel, relay, hosts, volume, cpu_model):
+        folder = self.dir / f"host{number}"
+        # Machine and devices are written out so that each QEMU release gives the same hardware.
+        command = ["qemu-system-x86_64", "-name", f"host{number}", "-machine", "pc", "-accel",
+                   "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu_model or qemu_cpu(accel),
+                   "-smp", str(cpus), "-m", str(parse_size(mem)), "-nodefaults", "-no-user-config", "-display", "none",
+                   "-chardev", f"socket,id=com1,path={folder}/console,server=on,wait=off,logfile={folder}/log",
+                   "-serial", "chardev:com1",
+                   "-chardev", f"socket,id=com2,path={folder}/com2,server=on,wait=off", "-serial", "chardev:com2"]
+        if boot == "pvh":
+            write_cpio(folder / "files.cpio", volume)
+            command += ["-kernel", str(BUILD / "tern.elf"), "-initrd", str(folder / "files.cpio")]
+        else:
+            code, variables = find_ovmf()
+            shutil.copy(variables, folder / "ovmf_vars.fd")
+            write_esp(folder / "esp.img", volume)
+            command += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
+                        "-drive", f"if=pflash,format=raw,file={folder}/ovmf_vars.fd",
+                        "-drive", f"if=ide,format=raw,file={folder}/esp.img"]
+        device = {"virtio-net": "virtio-net-pci"}.get(nic, nic)
+        mac = f"52:54:00:4d:00:{number:02x}"
+        if relay:
+            wire = (f"dgram,id=n0,local.type=unix,local.path={folder}/net,"
+                    f"remote.type=unix,remote.path={self.dir}/wire/{number}")
+        elif hosts == 1:
+            wire = "user,id=n0,restrict=on"
+        else:
+            wire = f"stream,id=n0,server={'on' if number == 1 else 'off'},addr.type=unix,addr.path={self.dir}/direct"
+        return command + ["-netdev", wire, "-device", f"{device},netdev=n0,mac={mac},romfile="]
+
+    def _await_prompt(self, host, timeout):
+        end = time.monotonic() + timeout
+        while f"tern:{host.name}> " not in host.log() and not PROMPT.search(host.log()[-64:].encode()):
+            if not host.is_alive() or time.monotonic() > end:
+                why = "stopped" if not host.is_alive() else f"showed no prompt within {timeout} s"
+                tail = "\n".join(host.log().splitlines()[-15:])
+                raise LabError(f"{host.name} {why}; the last lines of its log:\n{tail}\n"
+                               + (host.dir / "stderr").read_text())
+            time.sleep(0.02)
+
+    # ---- the wire's weather
+
+    def weather(self, order):
+        """One order to the relay, for example 'loss=1% delay=10ms' or 'cut'."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(10)
+        sock.connect(str(self.dir / "weather"))
+        sock.sendall(order.encode() + b"\n")
+        answer = sock.makefile().readline().strip()
+        sock.close()
+        if not answer.startswith("ok"):
+            raise LabError(f"weather '{order}': {answer}")
+        return answer
+
+    def down(self):
+        for host in self.hosts:
+            host.kill()
+        wire = self.dir / "wire/pid"
+        if wire.exists():
+            try:
+                os.kill(int(wire.read_text()), signal.SIGTERM)
+            except (OSError, ValueError):
+                pass
+            wire.unlink()
+        for leftover in list(self.dir.glob("host*/console")) + list(self.dir.glob("host*/com2")) + \
+                [self.dir / "direct", self.dir / "weather"]:
+            leftover.unlink(missing_ok=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.down()
