@@ -65,6 +65,8 @@ struct pci_device {
 	struct pci_bar bar[PCI_BAR_COUNT];
 	const struct pci_driver *driver;
 	void *driver_data;
+	u8 *msix_table;    /* mapped when first used */
+	const char *irq_kind;
 	char name[16];     /* "0000:00:03.0" */
 };
 
@@ -115,7 +117,7 @@ unsigned pci_find_capability(const struct pci_device *device, u8 id, unsigned af
  * One interrupt for the device: MSI-X entry 0, else MSI, else the pin by firmware's line
  * through the I/O APIC. handler as in arch/trap.h (flags only!), on CPU cpu. Pins are level
  * triggered and may be shared: the handler must make the device drop the line.
- * Returns the vector, or negative errno (then poll).
+ * Returns 0, or negative errno (then poll).
  */
 int pci_irq_request(struct pci_device *device, unsigned cpu, void (*handler)(void *context), void *context);
 /* "msi-x", "msi" or "intx": what pci_irq_request chose. */
@@ -125,4 +127,4 @@ const char *pci_irq_kind(const struct pci_device *device);
 int pci_msi_enable(const struct pci_device *device, int vector, unsigned cpu);
 /* Entries that the device has; 0: no MSI-X. */
 unsigned pci_msix_count(const struct pci_device *device);
-int pci_msix_enable(const struct pci_device *device, unsigned entry, int vector, unsigned cpu);
+int pci_msix_enable(struct pci_device *device, unsigned entry, int vector, unsigned cpu);
