@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What lwIP asks of its system: memory, time, randomness, and where to go when an
+ * invariant is broken. Called from the network service on CPU 0 only.
+ */
+#include "lwip/opt.h"
+#include "lwip/sys.h"
+
+#include "net/port/hooks.h"
+
+#include "arch/cpu.h"
+#include "kernel/clock.h"
+#include "kernel/heap.h"
+#include "kernel/panic.h"
+
+void *lwip_port_alloc(size_t bytes) { return heap_alloc(bytes); }
+void lwip_port_free(void *object) { heap_free(object); }
+
+u32_t sys_now(void) { return (u32_t)(clock_now_ns() / NS_PER_MS); }
+
+void lwip_port_panic(const char *what, const char *file, int line)
+{
+	panic("lwIP %s:%d: %s", file, line, what);
+}
+
+/* Not a cipher: enough that a stranger off the link cannot guess ports and sequence numbers. */
+static u64 mix(u64 x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+	return x ^ (x >> 31);
+}
+
+static u64 secret(void)
+{
+	static u64 value;
+
+	if (value == 0)
+		value = mix(rdtsc()) | 1;
+	return value;
+}
+
+uint32_t lwip_port_random(void)
+{
+	static u64 state;
+
+	state += 0x9e3779b97f4a7c15ull;
+	return (uint32_t)mix(state ^ secret() ^ rdtsc());
+}
+
+u32_t lwip_port_isn(const ip_addr_t *local_ip, u16_t local_port, const ip_addr_t *remote_ip,
+		    u16_t remote_port)
+{
+	u64 who = (u64)ip4_addr_get_u32(local_ip) << 32 | ip4_addr_get_u32(remote_ip);
+	u64 ports = (u64)local_port << 16 | remote_port;
+
+	/* RFC 6528, section 3: the clock ticks every 4 us. */
+	return (u32_t)(mix(mix(who ^ secret()) ^ ports ^ secret()) + clock_now_ns() / 4000);
+}
