@@ -55,7 +55,7 @@ $(B)/third_party/%: WARNINGS := -w
 OBJECTS := $(CORE_C:%.c=$(B)/%.o) $(CORE_S:%.S=$(B)/%.S.o) $(THIRD_PARTY_C:%.c=$(B)/%.o)
 
 .PHONY: all objects
-all: $(B)/tern.elf
+all: $(B)/tern.elf $(B)/BOOTX64.EFI
 objects: $(OBJECTS)
 
 $(B)/%.o: %.c Makefile
@@ -87,6 +87,87 @@ $(B)/tern.elf: $(B)/tern.first.elf $(B)/symbols.o
 	$(Q)$(LD) $(LDFLAGS) -o $@ $(OBJECTS) $(B)/symbols.o
 
 -include $(OBJECTS:.o=.d)
+
+# --- The UEFI loader, with the core inside ------------------------------------------------
+
+# gnu-efi's own way of making an EFI file: a shared object that relocates itself, in PE clothes.
+EFI_DIR := $(firstword $(patsubst %/crt0-efi-x86_64.o,%,$(wildcard /usr/lib/crt0-efi-x86_64.o \
+	/usr/lib/*/crt0-efi-x86_64.o /usr/lib/gnuefi/crt0-efi-x86_64.o)))
+EFI_C := boot/efi_main.c boot/efi_core.c boot/efi_files.c boot/efi_leave.c boot/mem_map.c
+EFI_OBJECTS := $(EFI_C:boot/%.c=$(B)/efi/%.o) $(B)/efi/core_blob.S.o
+EFI_CFLAGS := -std=gnu11 -O2 -ffreestanding -I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 \
+	-DGNU_EFI_USE_MS_ABI -fpic -fshort-wchar -mno-red-zone -fno-stack-protector -fno-strict-aliasing \
+	-fcf-protection=none -fno-asynchronous-unwind-tables
+
+$(B)/efi/%.o: boot/%.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
+
+$(B)/efi/core_blob.S.o: boot/core_blob.S $(B)/tern.stripped
+	@mkdir -p $(@D)
+	$(Q)$(CC) -DCORE_ELF='"$(B)/tern.stripped"' -c $< -o $@
+
+$(B)/tern.stripped: $(B)/tern.elf
+	$(Q)strip -o $@ $<
+
+$(B)/loader.so: $(EFI_OBJECTS)
+	$(Q)$(LD) -nostdlib -shared -Bsymbolic -znocombreloc --no-warn-rwx-segments -T $(EFI_DIR)/elf_x86_64_efi.lds \
+		-o $@ $(EFI_DIR)/crt0-efi-x86_64.o $(EFI_OBJECTS) -L $(EFI_DIR) -lefi -lgnuefi --no-undefined
+
+$(B)/BOOTX64.EFI: $(B)/loader.so
+	$(call say,EFI,$@)
+	$(Q)objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
+		-j .reloc --target efi-app-x86_64 --subsystem=10 $< $@
+
+-include $(EFI_OBJECTS:.o=.d)
+
+# --- What the PVH entry reads ------------------------------------------------------------
+
+# The archive of boot files: make files FILES="tern.conf build/guest/vmlinuz"
+.PHONY: files
+files: build/files.cpio
+build/files.cpio: $(foreach f,$(FILES),$(lastword $(subst =, ,$f))) tools/pack-files Makefile
+	$(call say,PACK,$@)
+	@mkdir -p $(@D)
+	$(Q)tools/pack-files $@ $(FILES)
+
+# --- Host tests: the core's files under the host's compiler, with sanitizers ------------
+
+# A test names the core's files that it is linked with: /* SOURCES: kernel/page.c ... */
+H := build/host
+HOST_TESTS := $(wildcard tests/host/*_test.c)
+HOST_CC := gcc
+HOST_CFLAGS := -std=gnu11 -O1 -g -Itests/host/fake -I. -fno-pie -fno-strict-aliasing -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all $(net_CFLAGS) $(vmm_CFLAGS)
+HOST_LDFLAGS := -no-pie -Wl,-T,tests/host/sets.ld -Wl,--no-warn-rwx-segments
+
+$(H)/tests.mk: $(HOST_TESTS) tools/host-tests Makefile
+	@mkdir -p $(@D)
+	@tools/host-tests $(HOST_TESTS) >$@
+ifneq ($(filter check check-% $(H)/% unit-%,$(MAKECMDGOALS)),)
+include $(H)/tests.mk
+endif
+
+$(H)/third_party/%: WARNINGS := -w
+$(H)/third_party/lwip/%.o: HOST_CFLAGS += $(lwip_CFLAGS)
+$(H)/third_party/zydis/%.o $(H)/third_party/zycore/%.o: HOST_CFLAGS += $(zydis_CFLAGS)
+$(H)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
+
+$(H)/%_test: tests/host/sets.ld
+	$(call say,LINK,$@)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(HOST_LDFLAGS) -o $@ $(filter %.o,$^) -lcmocka $($*_LIBS)
+
+-include $(shell find $(H) -name '*.d' 2>/dev/null)
+
+.PHONY: check check-host
+unit-%: $(H)/%_test
+	@$< >$<.log 2>&1 || { cat $<.log; echo "FAILED: unit $*"; exit 1; }
+	@printf '  %-7s %s: %s\n' PASS $* "$$(grep -o '[0-9]* test(s) run' $<.log)"
+
+check-host: $(HOST_UNITS)
 
 .PHONY: clean
 clean:

@@ -68,6 +68,19 @@ static void merge_with_next(struct mem_map *map, u32 at)
 	drop(map, at + 1);
 }
 
+/* Without room to say what is where: nothing that the range touches is usable. */
+static void withdraw(struct mem_map *map, u64 base, u64 end)
+{
+	u32 i;
+
+	for (i = 0; i < map->count; i++) {
+		struct boot_mem *entry = &map->entry[i];
+
+		if (entry->type == BOOT_MEM_USABLE && entry->base < end && entry_end(entry) > base)
+			entry->type = BOOT_MEM_RESERVED;
+	}
+}
+
 bool mem_map_set(struct mem_map *map, u64 base, u64 bytes, enum boot_mem_type type)
 {
 	const u64 last_page = ALIGN_DOWN(~0ull, PAGE_BYTES);
@@ -83,8 +96,11 @@ bool mem_map_set(struct mem_map *map, u64 base, u64 bytes, enum boot_mem_type ty
 	}
 	if (!bytes || base >= end)
 		return true;
-	if (map->count + 2 > map->max) /* a cut in the middle of an entry makes two more */
+	if (map->count + 2 > map->max) { /* a cut in the middle of an entry makes two more */
+		if (type != BOOT_MEM_USABLE)
+			withdraw(map, base, end);
 		return false;
+	}
 	at = cut(map, base, end);
 	insert(map, at, base, end, type);
 	merge_with_next(map, at);

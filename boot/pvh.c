@@ -45,6 +45,7 @@ _Static_assert(sizeof(struct hvm_memory) == 24, "start_info.h: a memory map entr
 #define START_MAGIC 0x336ec578
 #define MAPPED_BYTES (4 * GIB)
 #define MEM_MAX 256
+#define OWN_RANGES 2 /* the image and the archive */
 #define FILE_MAX 64
 #define COMMAND_LINE_MAX 1024
 
@@ -180,7 +181,7 @@ static void convert_command_line(const struct hvm_start_info *start)
 /* Returns the physical address of the finished struct boot_info. Called by boot/pvh.S only. */
 u64 pvh_convert(const struct hvm_start_info *start)
 {
-	struct mem_map map = { .entry = mem, .max = MEM_MAX };
+	struct mem_map map = { .entry = mem, .max = MEM_MAX - OWN_RANGES * MEM_MAP_ROOM };
 
 	info.magic = BOOT_INFO_MAGIC;
 	info.version = BOOT_INFO_VERSION;
@@ -193,6 +194,7 @@ u64 pvh_convert(const struct hvm_start_info *start)
 	}
 	info.rsdp_address = start->rsdp;
 	convert_memory(&map, start);
+	map.max = MEM_MAX;
 	set_memory(&map, info.core_address, info.core_bytes, BOOT_MEM_LOADED);
 	convert_files(&map, start);
 	convert_command_line(start);
