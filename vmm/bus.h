@@ -8,7 +8,7 @@
 
 #include "vmm/device.h"
 
-#define BUS_RANGES_MAX 48
+#define BUS_RANGES_MAX 64
 
 enum bus_kind { BUS_PORT, BUS_MMIO, BUS_MSR, BUS_KIND_COUNT };
 
@@ -24,6 +24,9 @@ struct bus {
 	u64 unknown_count[BUS_KIND_COUNT];
 	u64 last_unknown[BUS_KIND_COUNT]; /* address of the last one, for vm show */
 };
+
+/* The device's claims are void; for devices that are detached. */
+void bus_release(struct device *dev);
 
 u64 bus_port_read(struct vcpu *vcpu, u16 port, u8 size);
 void bus_port_write(struct vcpu *vcpu, u16 port, u8 size, u64 value);

@@ -13,7 +13,7 @@
 struct vcpu;
 
 STATE_BEGIN
-struct cpuid_leaf {
+struct cpuid_entry {
 	u32 function;
 	u32 index;
 	u32 eax, ebx, ecx, edx; /* per-vCPU values (APIC id, OSXSAVE, XCR0 size) are filled in at the exit */
@@ -22,7 +22,7 @@ struct cpuid_leaf {
 struct cpuid_policy {
 	u32 count;
 	u32 has_subleaf_mask;   /* reserved for the leaves that have an index; see cpuid.c */
-	struct cpuid_leaf leaf[CPUID_LEAVES_MAX];
+	struct cpuid_entry leaf[CPUID_LEAVES_MAX];
 };
 STATE_END
 

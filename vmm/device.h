@@ -7,9 +7,11 @@
  * start(). Handlers receive only struct device *, and the only way onto the bus is
  * vm_attach(), so a device that works is a device that migrates.
  *
- * All operations run with vm->lock held, on any CPU. A device is either stopped (state
+ * All operations but detach run with vm->lock held, on any CPU. A device is either stopped (state
  * is complete, wires are dead) or started. Reads and writes come only when started.
- * Time in state is VM time in ns (vmm/vtime.h), never a host clock.
+ * Time in state is VM time in ns (vmm/vtime.h), never a host clock. VM time runs before
+ * start() and until after stop(). A timer's callback runs without the lock: it takes the lock,
+ * then looks whether the device is still started and whether its time has really come.
  */
 #pragma once
 
@@ -33,15 +35,18 @@ struct device_type {
 
 	/* The peer may be lying: 0 if start() and all handlers are safe with this state. Pure. Required. */
 	int (*check)(const void *state);
-	/* Declares ports, MMIO and MSRs (bus_claim_...). Once, at vm_attach. */
+	/*
+	 * Declares ports, MMIO and MSRs (bus_claim_...). Once for each device, at vm_attach. Of a
+	 * per-vCPU type, instance 0 claims for all.
+	 */
 	int (*attach)(struct device *dev);
-	/* Power-on values into state. Also when the guest resets the machine. Required. */
+	/* Power-on values into state. Also when the guest resets the machine; stopped. Required. */
 	void (*reset)(struct device *dev);
 	/* Make wires from state; arm timers. */
 	void (*start)(struct device *dev);
 	/* Fold wires back into state; no timer of the device runs after this. */
 	void (*stop)(struct device *dev);
-	/* Before the device is freed; it is stopped. Optional. */
+	/* Before the device is freed; it is stopped. vm->lock is not held, so it may wait (timer_cancel). Optional. */
 	void (*detach)(struct device *dev);
 
 	/* port and gpa are absolute; size is 1, 2, 4 (8 for MMIO). */
@@ -90,6 +95,12 @@ int vm_attach(struct vm *vm, const struct device_type *type);
 /* NULL if there is none. */
 struct device *vm_device(struct vm *vm, const struct device_type *type, u32 instance);
 void vm_detach_all(struct vm *vm);
+
+/* All devices in the order of attachment, those that are not yet started; and all, backwards. */
+void vm_start_devices(struct vm *vm);
+void vm_stop_devices(struct vm *vm);
+/* Power-on values in all devices; they are stopped. */
+void vm_reset_devices(struct vm *vm);
 
 /* From attach() only. 0, -EBUSY, -ENOSPC. */
 int bus_claim_ports(struct device *dev, u16 first, u16 count);

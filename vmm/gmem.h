@@ -27,7 +27,8 @@ struct gmem {
 	u64 ram_bytes;          /* a multiple of 2 MiB */
 	u64 page_count;
 	hpa_t *chunk;           /* host address of each 2 MiB of RAM, by page index / 512 */
-	u64 *dirty;             /* bitmap by page index: written since last collected (door writes and harvest) */
+	u64 *dirty;             /* bitmap by page index: written through the door since last collected */
+	u64 *dirty_group;       /* bitmap by word of dirty: the word may have a bit set */
 	u64 *armed;             /* bitmap of 2 MiB chunks whose pages are tracked one by one */
 	bool is_tracking;
 	u64 entries_scanned;    /* cost of harvests, for the receipt */

@@ -20,13 +20,27 @@ struct vcpu {
 	bool want_park;         /* set by vm_pause */
 	bool want_flush;        /* flush before the next entry; set by any CPU */
 	bool want_tsc_load;
+	/* Set by other vCPUs with vm->lock held, taken before the next entry or park. */
 	bool nmi_pending;
+	bool init_pending;
+	bool sipi_pending;
+	u8 sipi_vector;
 	u64 tsc_adjust;
+	u64 xcr0;               /* as the guest set it, for CPUID leaf 0xD */
+	u64 entry_count;        /* odd while inside the guest: what gmem_flush_vcpus waits on */
 	u64 exit_count[HV_EXIT_UNKNOWN + 1];
 };
 
 int vcpu_create(struct vm *vm, u32 index);
+/* Parked and not running. */
 void vcpu_destroy(struct vcpu *vcpu);
+
+/* Asks the vCPU to leave the guest and park; is_parked says when it has. */
+void vcpu_park(struct vcpu *vcpu);
+/* Lets a parked vCPU go on. */
+void vcpu_unpark(struct vcpu *vcpu);
+/* Out of the guest, its state complete in memory, and its CPU done with it. */
+bool vcpu_is_quiet(const struct vcpu *vcpu);
 
 /* Something happened that the vCPU must look at (interrupt, INIT, SIPI, park): wakes or kicks it. Any CPU. */
 void vcpu_kick(struct vcpu *vcpu);

@@ -36,7 +36,6 @@ struct vm_config {
 	u32 reserved;
 };
 
-struct vtime; /* vmm/vtime.c */
 struct vm_console;
 
 struct vm {
@@ -50,7 +49,9 @@ struct vm {
 	struct list devices;
 	struct vcpu *vcpu[VM_VCPUS_MAX];
 	struct cpuid_policy cpuid;
-	struct vtime *vtime;
+	struct device *lapic[VM_VCPUS_MAX]; /* found often, so kept at hand; each sets its own in attach() */
+	struct device *ioapic, *pic, *uart;
+	struct device *vtime;  /* vmm/vtime.c */
 	struct vm_console *console; /* the guest's first serial port: ring buffer, COM binding, attached shell */
 	u64 epoch;             /* of ownership; grows with each hand-over (migrate/handover.c) */
 	void *migration;       /* migrate/'s own; NULL when the VM is not moving */

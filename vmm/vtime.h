@@ -12,6 +12,7 @@
 
 #include "kernel/types.h"
 
+struct device_type;
 struct vm;
 struct vcpu;
 
@@ -45,3 +46,7 @@ void vtime_get_scale(const struct vm *vm, struct vtime_scale *scale);
 
 /* Wall clock: ns since 1970 at VM time 0, from the host's RTC at creation; migrates. */
 u64 vtime_wall_base_ns(const struct vm *vm);
+void vtime_set_wall_base(struct vm *vm, u64 ns);
+
+/* The first device of every VM: vm_attach(vm, &vtime_type). */
+extern const struct device_type vtime_type;
