@@ -33,13 +33,13 @@ enum hv_exit_reason {
 	HV_EXIT_HLT,
 	HV_EXIT_PAUSE,
 	HV_EXIT_IO,
-	HV_EXIT_NESTED_FAULT,    /* no or not enough permission in the nested tables: MMIO or tracking */
+	HV_EXIT_NESTED_FAULT,    /* no or not enough permission in the nested tables: MMIO. Mapped by now: enter again */
 	HV_EXIT_CPUID,
 	HV_EXIT_MSR_READ,
 	HV_EXIT_MSR_WRITE,
 	HV_EXIT_XSETBV,
 	HV_EXIT_HYPERCALL,       /* VMCALL or VMMCALL */
-	HV_EXIT_RDTSC,           /* only after set_tsc asked for it; is_rdtscp says which */
+	HV_EXIT_RDTSC,           /* only after set_tsc asked for it; is_rdtscp says which, if insn_len is not 0 */
 	HV_EXIT_WBINVD,          /* INVD, WBINVD, WBNOINVD */
 	HV_EXIT_MWAIT,           /* MONITOR, MWAIT: guest CPUID does not offer them */
 	HV_EXIT_UNDEFINED,       /* an instruction that the guest has no right to: inject #UD */
@@ -97,6 +97,9 @@ struct hv_limits {
 	u64 efer;
 	u64 tsc_ratio_max;       /* 0: no hardware TSC scaling */
 	u8 physical_bits;        /* guest-physical address width */
+	u32 mxcsr_mask;          /* MXCSR bits that XRSTOR accepts, SDM 1 11.6.6 */
+	u64 spec_ctrl;           /* bits of IA32_SPEC_CTRL that a guest may set */
+	bool has_nrip;           /* insn_len is exact; without it prefixes are not counted */
 	bool has_huge_pages;     /* 1 GiB leaves in nested tables */
 	bool has_dirty_bits;
 };
@@ -129,8 +132,18 @@ struct hv_ops {
 	/* After an XSETBV that vmm has checked. */
 	void (*set_xcr0)(struct hv_vcpu *hv, u64 xcr0);
 
-	/* Whole state, vCPU not inside the guest. load() expects a state that vcpu_state_check accepts. */
-	void (*save)(const struct hv_vcpu *hv, struct vcpu_state *state);
+	/*
+	 * The vCPU stops running on this CPU for a while: what is live in the CPU's registers (FPU,
+	 * debug registers, ...) goes to memory. On the vCPU's CPU; before save, load or fini on
+	 * another one and before it runs on another one. Harmless if nothing is live.
+	 */
+	void (*park)(struct hv_vcpu *hv);
+	/*
+	 * Whole state, vCPU not inside the guest: on the vCPU's CPU, or on any once it is parked.
+	 * Not tsc_adjust, activity and nmi_pending, which are vmm's: save leaves them as they are.
+	 * load() expects a state that vcpu_state_check accepts.
+	 */
+	void (*save)(struct hv_vcpu *hv, struct vcpu_state *state);
 	void (*load)(struct hv_vcpu *hv, const struct vcpu_state *state);
 
 	/*

@@ -33,10 +33,14 @@ struct nested {
 	u64 large_pages;  /* leaves of 2 MiB and 1 GiB */
 	u64 split_count;
 	u64 merge_count;
+	u64 mapped_end;   /* nothing is mapped at or above */
+	u64 generation;   /* grows when cached translations may have become stale; back ends compare it at entry */
+	u64 retired;      /* physical address of the first table that waits for nested_reclaim; 0: none */
 };
 
 #define NESTED_WRITE 1u /* nested_map flag: writable */
 
+/* 0 or -ENOMEM. */
 int nested_init(struct nested *nested, const struct nested_format *format);
 void nested_fini(struct nested *nested); /* frees tables, not what they map */
 
@@ -47,20 +51,33 @@ void nested_unmap(struct nested *nested, gpa_t gpa, enum page_size size);
 bool nested_walk(const struct nested *nested, gpa_t gpa, hpa_t *hpa, enum page_size *size, bool *writable);
 
 /*
- * Dirty tracking of the 2 MiB region at gpa (a multiple of 2 MiB that is mapped by one
- * large page): arm splits it in 4 KiB pages whose dirty and accessed bits are clear; the
- * page is then tracked from the caller's next TLB flush on. disarm merges it back in place.
- * Arming what is armed clears nothing and succeeds. -ENOMEM leaves all as it was.
+ * Dirty tracking of the 2 MiB region at gpa (a multiple of 2 MiB): arm splits it in 4 KiB
+ * pages whose dirty and accessed bits are clear; its pages are then tracked from the
+ * caller's next TLB flush on. disarm merges it back in place. Arming what is armed clears
+ * nothing and succeeds. -ENOENT: not mapped. -ENOMEM leaves all as it was. A region that
+ * was mapped by 4 KiB pages is armed in place, and stays small.
  */
 int nested_arm(struct nested *nested, gpa_t gpa);
 void nested_disarm(struct nested *nested, gpa_t gpa);
 bool nested_is_armed(const struct nested *nested, gpa_t gpa);
 
 /*
+ * Frees the tables that disarm and unmap took out of use. Until every vCPU has flushed, a
+ * walker may still read them (AMD APM 2 5.5.2, Intel SDM 3A 4.10.3 on cached upper levels), so
+ * call it when that is done; nested_fini does it too. A guest access through such a table
+ * can meet a nested fault for an address that is mapped: it is enough to enter again.
+ */
+void nested_reclaim(struct nested *nested);
+
+/*
  * Collects the dirty bits of armed regions in [gpa, gpa + bytes) and clears them: calls
  * found(context, gfn) for each dirtied 4 KiB page. Subtrees whose entry has a clear
  * accessed bit are skipped and the bit is cleared on the way, so the cost follows what
- * the guest touched since the last harvest, not its size. Returns the count of entries looked at.
+ * the guest touched since the last two harvests, not its size. Returns the count of entries looked at.
+ *
+ * The caller flushes every vCPU after a harvest and before both the reading of the pages
+ * found and the next harvest: until its flush, a vCPU writes through translations that
+ * are cached as dirty, which sets no bit anywhere.
  */
 u64 nested_harvest(struct nested *nested, gpa_t gpa, u64 bytes,
 		   void (*found)(void *context, u64 gfn), void *context);

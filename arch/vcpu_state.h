@@ -4,7 +4,8 @@
  * local APIC, KVM clock and MSRs that Tern emulates are devices, not here.
  *
  * Attributes of a segment are those of a VMX access-rights field (SDM 3C 25.4.1):
- * type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16.
+ * type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. A segment is
+ * unusable exactly when its P is clear. The DPL of SS is the CPL.
  */
 #pragma once
 
@@ -42,14 +43,17 @@ struct vcpu_table {
 	u32 reserved;
 };
 
-/* An event that was being delivered when the guest stopped and must be delivered again. */
+/*
+ * An event that was being delivered when the guest stopped and must be delivered again.
+ * Never a software one (INT n, INT3, INTO): rip is still at the instruction, which runs again.
+ */
 struct vcpu_event {
 	u8 is_valid;
 	u8 vector;
 	u8 type;
 	u8 has_error_code;
 	u32 error_code;
-	u64 insn_len; /* of INT n, INT3, INTO: software events only */
+	u64 insn_len; /* 0: software events are not kept */
 };
 
 struct vcpu_state {
