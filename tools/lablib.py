@@ -268,8 +268,11 @@ class Lab:
     # ---- starting
 
     def up(self, hosts=2, cpu="amd", cpus=1, mem="2G", nic="e1000", mtu=1500, boot="uefi", accel="tcg",
-           wire="direct", files=None, conf=None, disks=None, qemu=None, qemu_cpu_model=None, timeout=90, wait=True):
-        """Starts the hosts and returns when each shows its prompt. files: {name: path or bytes}."""
+           wire="direct", files=None, conf=None, disks=None, user_net="restrict=on", qemu_cpu_model=None, timeout=90):
+        """
+        Starts the hosts and returns when each shows its prompt. files: {name: path or bytes}.
+        A lab of one host hangs on QEMU's user-mode network, with user_net as its options.
+        """
         if cpu != "amd":
             raise LabError("--cpu intel: this version of Tern has no VT-x back end yet: use --cpu amd")
         if boot == "bios":
@@ -292,17 +295,16 @@ class Lab:
             folder = self.dir / f"host{number}"
             folder.mkdir(parents=True)
             volume = {"tern.conf": host_config(number, hosts, mtu, conf).encode(), **(files or {})}
-            command = self._qemu_command(number, cpus, mem, nic, boot, accel, relay, hosts, volume, qemu_cpu_model)
+            command = self._qemu_command(number, cpus, mem, nic, boot, accel, relay, hosts, volume, qemu_cpu_model, user_net)
             for index, size in enumerate((disks or {}).get(number, [])):
                 image = folder / f"disk{index}.img"
                 with open(image, "wb") as out:
                     out.truncate(parse_size(size) * 2**20)
                 command += ["-drive", f"if=none,id=d{index},format=raw,file={image}",
                             "-device", f"nvme,drive=d{index},serial=tern{index}"]
-            self._spawn(folder, command + (qemu or []))
-        if wait:
-            for host in self.hosts:
-                self._await_prompt(host, timeout)
+            self._spawn(folder, command)
+        for host in self.hosts:
+            self._await_prompt(host, timeout)
         return self
 
     def _spawn(self, folder, command):
@@ -334,7 +336,8 @@ class Lab:
                 raise LabError("the wire did not start: " + (self.dir / "wire/stderr").read_text())
             time.sleep(0.01)
 
-    def _qemu_command(self, number, cpus, mem, nic, boot, accel, relay, hosts, volume, cpu_model):
+    def _qemu_command(self, number, cpus, mem, nic, boot, accel, relay, hosts, volume, cpu_model,
+                      user_net):
         folder = self.dir / f"host{number}"
         # Machine and devices are written out so that each QEMU release gives the same hardware.
         command = ["qemu-system-x86_64", "-name", f"host{number}", "-machine", "pc", "-accel",
@@ -359,7 +362,7 @@ class Lab:
             wire = (f"dgram,id=n0,local.type=unix,local.path={folder}/net,"
                     f"remote.type=unix,remote.path={self.dir}/wire/{number}")
         elif hosts == 1:
-            wire = "user,id=n0,restrict=on"
+            wire = f"user,id=n0,{user_net}"
         else:
             wire = f"stream,id=n0,server={'on' if number == 1 else 'off'},addr.type=unix,addr.path={self.dir}/direct"
         return command + ["-netdev", wire, "-device", f"{device},netdev=n0,mac={mac},romfile="]
