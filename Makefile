@@ -49,7 +49,7 @@ endif
 $(B)/net/%.o: CFLAGS += $(net_CFLAGS)
 $(B)/vmm/%.o: CFLAGS += $(vmm_CFLAGS)
 $(B)/third_party/lwip/%.o: CFLAGS += $(lwip_CFLAGS)
-$(B)/third_party/zydis/%.o $(B)/third_party/zycore/%.o: CFLAGS += $(zydis_CFLAGS)
+$(B)/third_party/zydis/%.o $(B)/third_party/zycore-c/%.o: CFLAGS += $(zydis_CFLAGS)
 $(B)/third_party/%: WARNINGS := -w
 
 OBJECTS := $(CORE_C:%.c=$(B)/%.o) $(CORE_S:%.S=$(B)/%.S.o) $(THIRD_PARTY_C:%.c=$(B)/%.o)
@@ -117,7 +117,7 @@ $(B)/loader.so: $(EFI_OBJECTS)
 
 $(B)/BOOTX64.EFI: $(B)/loader.so
 	$(call say,EFI,$@)
-	$(Q)objcopy -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
+	$(Q)objcopy -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j .rel -j .rela -j '.rel.*' -j '.rela.*' \
 		-j .reloc --target efi-app-x86_64 --subsystem=10 $< $@
 
 -include $(EFI_OBJECTS:.o=.d)
@@ -151,7 +151,7 @@ endif
 
 $(H)/third_party/%: WARNINGS := -w
 $(H)/third_party/lwip/%.o: HOST_CFLAGS += $(lwip_CFLAGS)
-$(H)/third_party/zydis/%.o $(H)/third_party/zycore/%.o: HOST_CFLAGS += $(zydis_CFLAGS)
+$(H)/third_party/zydis/%.o $(H)/third_party/zycore-c/%.o: HOST_CFLAGS += $(zydis_CFLAGS)
 $(H)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
