@@ -10,7 +10,11 @@
 extern u64 tsc_khz;
 
 void clock_init(u64 khz);
+/* 0 before clock_init. */
 u64 clock_now_ns(void);
-/* Exact conversions without overflow for spans up to centuries. */
+/* The TSC value at a time of this clock (saturating), and the time at a TSC value (0 if before start). */
+u64 clock_tsc_at(u64 ns);
+u64 clock_at_tsc(u64 tsc);
+/* Spans: exact, rounded down, without overflow for centuries; clock_ns_to_tsc saturates. */
 u64 clock_tsc_to_ns(u64 ticks);
 u64 clock_ns_to_tsc(u64 ns);

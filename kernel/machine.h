@@ -14,10 +14,15 @@ struct machine_ops {
 	void (*kick)(unsigned cpu);
 	/* The calling CPU's next timer interrupt, in clock_now_ns() time; ~0 for none. */
 	void (*set_deadline)(u64 deadline_ns);
-	/* Sleeps until an interrupt or kick, unless one came since the last call of is_wake_pending() as true. */
+	/* Sleeps until an interrupt or kick; returns at once when sched_is_turn_wanted() already. */
 	void (*idle)(void);
 	/* Writes to the console, at any time, even in panic; never blocks for ever. */
 	void (*console_write)(const char *text, size_t bytes);
+	/* Takes the interrupts that are pending now: their handlers only set flags. */
+	void (*irq_window)(void);
+	/* For panic: all other CPUs stop for good; registers and call chain of the calling CPU. */
+	void (*stop_others)(void);
+	void (*dump)(void);
 	NORETURN void (*halt)(void);
 };
 

@@ -44,6 +44,14 @@ void service_add(struct service *service);
 /* Any CPU, interrupt handlers too: the services get a round soon. */
 void service_wake(void);
 
+/*
+ * Any CPU, any context but NMI: that CPU's loop has something to look at (a timer, a wake) and
+ * makes a turn soon; it is kicked when it is another CPU. The timer's interrupt handler calls it.
+ */
+void sched_note(unsigned cpu);
+/* True until the calling CPU's loop has begun the turn that sched_note asked for. */
+bool sched_is_turn_wanted(void);
+
 /* Asked by run() after each guest exit: true when the CPU's loop must get the CPU now. */
 bool sched_should_yield(void);
 

@@ -26,8 +26,15 @@ void timer_arm(struct timer *timer, unsigned cpu, u64 deadline_ns);
 void timer_disarm(struct timer *timer);
 void timer_cancel(struct timer *timer);
 
-/* Called by each CPU's loop: runs what is due on this CPU and programs the next deadline. */
-void timer_run(void);
+/* Called by each CPU's loop: runs what is due on this CPU; true if anything was. */
+bool timer_run(void);
+/*
+ * Programs this CPU's next timer interrupt: for its first timer or not_later_than_ns (~0: no
+ * limit), whichever is earlier. It may come somewhat too early, never too late.
+ */
+void timer_program(u64 not_later_than_ns);
+/* The machine's timer interrupt has come; called by its handler. */
+void timer_interrupt(void);
 
 /* Timers armed now, over all CPUs: a leak counter. */
 u64 timer_armed_count(void);

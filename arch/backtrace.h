@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What panic shows: registers, and who called whom, by name. */
+#pragma once
+
+#include "kernel/types.h"
+
+struct trap_frame;
+
+/* The registers that the next backtrace_dump on this CPU shows: those of the trap. */
+void backtrace_set_frame(const struct trap_frame *frame);
+/* Writes registers and call chain by machine->console_write. Touches only memory that it has checked. */
+void backtrace_dump(void);
+/* "function+0x12" for an address of the core's text; "?" elsewhere. */
+void symbol_format(char *to, size_t size, u64 address);

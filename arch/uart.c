@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Serial ports: 16550 (TI TL16C550C data sheet; National PC16550D).
+ *
+ * The interrupt handler is the producer of the receive ring, uart_read its consumer; the
+ * two share no lock. Both, and the writer, change the interrupt enable register, so its
+ * wanted value is kept in an atomic word and written until it is stable (ier_update).
+ */
+#include "arch/uart.h"
+#include "arch/cpu.h"
+#include "arch/ioapic.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+
+#define RING_BYTES 4096u
+#define FIFO_BYTES 16
+#define WAIT_POLLS 200000 /* of the line status; a port read takes at least 0.2 us */
+
+enum { RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6 };
+
+#define IER_RX BIT(0)
+#define IER_TX BIT(1)
+#define IER_LINE BIT(2)
+#define IIR_NONE BIT(0)
+#define IIR_FIFO 0xc0
+#define FCR_ENABLE 0x01
+#define FCR_CLEAR 0x06
+#define FCR_TRIGGER_8 0x80
+#define LCR_8N1 0x03
+#define LCR_DLAB 0x80
+#define MCR_DTR_RTS 0x03
+#define MCR_OUT2 0x08 /* gates the interrupt on PCs */
+#define MCR_LOOP 0x10
+#define LSR_DATA BIT(0)
+#define LSR_ERRORS BITS(4, 1)
+#define LSR_OVERRUN BIT(1)
+#define LSR_THR_EMPTY BIT(5)
+
+struct uart {
+	u16 base;
+	u8 irq;
+	bool is_present;
+	bool has_fifo;
+	bool has_interrupt;
+	bool is_rx_held;     /* the ring is full: receive interrupt is off until it is read */
+	u32 ier;             /* atomic: what IER shall be */
+	u32 head, tail;      /* of ring; head moves in the handler only, tail in uart_read only */
+	u8 ring[RING_BYTES];
+	void (*notify)(void *context);
+	void *notify_context;
+	struct uart_stats stats;
+};
+
+static struct uart ports[UART_COUNT] = {
+	{ .base = 0x3f8, .irq = 4 },
+	{ .base = 0x2f8, .irq = 3 },
+	{ .base = 0x3e8, .irq = 4 },
+	{ .base = 0x2e8, .irq = 3 },
+};
+static struct uart *console;
+
+static u8 port_read(const struct uart *uart, unsigned reg) { return in8((u16)(uart->base + reg)); }
+static void port_write(const struct uart *uart, unsigned reg, u64 value)
+{
+	out8((u16)(uart->base + reg), (u8)value);
+}
+
+/* Whoever wrote last wrote the newest value, or writes again. */
+static void ier_update(struct uart *uart, u32 set, u32 clear)
+{
+	u32 value;
+
+	__atomic_and_fetch(&uart->ier, ~clear, __ATOMIC_SEQ_CST);
+	__atomic_or_fetch(&uart->ier, set, __ATOMIC_SEQ_CST);
+	do {
+		value = __atomic_load_n(&uart->ier, __ATOMIC_SEQ_CST);
+		port_write(uart, IER, value);
+	} while (value != __atomic_load_n(&uart->ier, __ATOMIC_SEQ_CST));
+}
+
+/* In loop mode OUT2 and RTS come back as DCD and CTS: a port that does this is there. */
+static bool port_probe(struct uart *uart)
+{
+	bool is_present;
+
+	port_write(uart, IER, 0);
+	port_write(uart, MCR, MCR_LOOP | 0x0a);
+	is_present = (port_read(uart, MSR) & 0xf0) == 0x90;
+	port_write(uart, MCR, MCR_DTR_RTS);
+	return is_present;
+}
+
+static void port_init(struct uart *uart)
+{
+	port_write(uart, LCR, LCR_DLAB);
+	port_write(uart, DLL, 1); /* 115200 */
+	port_write(uart, DLM, 0);
+	port_write(uart, LCR, LCR_8N1);
+	port_write(uart, FCR, FCR_ENABLE | FCR_CLEAR | FCR_TRIGGER_8);
+	uart->has_fifo = (port_read(uart, IIR) & IIR_FIFO) == IIR_FIFO;
+	port_write(uart, MCR, MCR_DTR_RTS);
+}
+
+void uart_init(void)
+{
+	for (unsigned n = 0; n < UART_COUNT; n++) {
+		ports[n].is_present = port_probe(&ports[n]);
+		if (!ports[n].is_present)
+			continue;
+		port_init(&ports[n]);
+		if (!console)
+			console = &ports[n];
+	}
+}
+
+/* Moves received bytes to the ring while there is room; the rest stays in the port, and the sender waits. */
+static void receive(struct uart *uart)
+{
+	u8 status;
+
+	while ((status = port_read(uart, LSR)) & (LSR_DATA | LSR_ERRORS)) {
+		if (status & LSR_ERRORS)
+			uart->stats.errors++;
+		if (status & LSR_OVERRUN)
+			uart->stats.rx_lost++;
+		if (!(status & LSR_DATA))
+			continue;
+		if (uart->head - __atomic_load_n(&uart->tail, __ATOMIC_ACQUIRE) == RING_BYTES) {
+			__atomic_store_n(&uart->is_rx_held, true, __ATOMIC_SEQ_CST);
+			ier_update(uart, 0, IER_RX);
+			return;
+		}
+		uart->ring[uart->head % RING_BYTES] = port_read(uart, RBR);
+		uart->stats.rx_bytes++;
+		__atomic_store_n(&uart->head, uart->head + 1, __ATOMIC_RELEASE);
+	}
+}
+
+/* Reading IIR acknowledges the transmit interrupt; reading LSR and RBR the others. */
+static bool port_handle(struct uart *uart)
+{
+	if (!uart->is_present || (port_read(uart, IIR) & IIR_NONE))
+		return false;
+	if (uart->ier & IER_RX)
+		receive(uart);
+	if ((uart->ier & IER_TX) && (port_read(uart, LSR) & LSR_THR_EMPTY))
+		ier_update(uart, 0, IER_TX);
+	if (uart->notify)
+		uart->notify(uart->notify_context);
+	return true;
+}
+
+/*
+ * Ports share a line, and the line is edge-triggered: handle both until neither asks,
+ * but not for ever, since a port that is not there may read as anything.
+ */
+static void line_handle(void *context)
+{
+	unsigned first = (unsigned)(u64)context;
+
+	for (unsigned tries = 0; tries < 2 * FIFO_BYTES; tries++) {
+		bool any = port_handle(&ports[first]);
+
+		if (!port_handle(&ports[first + 2]) && !any)
+			return;
+	}
+}
+
+void uart_enable_interrupts(void)
+{
+	for (unsigned first = 0; first < 2; first++) {
+		if (!ports[first].is_present && !ports[first + 2].is_present)
+			continue;
+		if (ioapic_route_isa(ports[first].irq, line_handle, (void *)(u64)first) < 0) {
+			log_warn("uart: no interrupt for COM%u, polling it", first + 1);
+			continue;
+		}
+		for (unsigned n = first; n < UART_COUNT; n += 2) {
+			if (!ports[n].is_present)
+				continue;
+			ports[n].has_interrupt = true;
+			port_write(&ports[n], MCR, MCR_DTR_RTS | MCR_OUT2);
+			ier_update(&ports[n], IER_RX | IER_LINE, 0);
+		}
+	}
+}
+
+struct uart *uart_port(unsigned n) { return n < UART_COUNT && ports[n].is_present ? &ports[n] : NULL; }
+
+struct uart *uart_by_name(const char *name)
+{
+	if (strncmp(name, "com", 3) != 0 || name[3] < '1' || name[3] > '0' + UART_COUNT || name[4])
+		return NULL;
+	return uart_port((unsigned)(name[3] - '1'));
+}
+
+const char *uart_name(const struct uart *uart)
+{
+	static const char *const names[UART_COUNT] = { "com1", "com2", "com3", "com4" };
+
+	return names[uart - ports];
+}
+
+int uart_read(struct uart *uart)
+{
+	u8 byte;
+
+	if (!uart->has_interrupt)
+		receive(uart);
+	if (__atomic_load_n(&uart->head, __ATOMIC_ACQUIRE) == uart->tail) {
+		/* Empty again: let the sender go on, if it was held. */
+		if (__atomic_exchange_n(&uart->is_rx_held, false, __ATOMIC_SEQ_CST) && uart->has_interrupt)
+			ier_update(uart, IER_RX, 0);
+		return -1;
+	}
+	byte = uart->ring[uart->tail % RING_BYTES];
+	__atomic_store_n(&uart->tail, uart->tail + 1, __ATOMIC_RELEASE);
+	return byte;
+}
+
+size_t uart_write(struct uart *uart, const void *data, size_t bytes)
+{
+	size_t room = uart->has_fifo ? FIFO_BYTES : 1, count = 0;
+
+	if (!bytes)
+		return 0;
+	if (port_read(uart, LSR) & LSR_THR_EMPTY) {
+		for (count = 0; count < MIN(room, bytes); count++)
+			port_write(uart, THR, ((const u8 *)data)[count]);
+		uart->stats.tx_bytes += count;
+	}
+	if (count < bytes && uart->has_interrupt)
+		ier_update(uart, IER_TX, 0);
+	return count;
+}
+
+void uart_write_wait(struct uart *uart, const void *data, size_t bytes)
+{
+	const u8 *byte = data;
+
+	for (unsigned polls = 0; bytes && polls < WAIT_POLLS; polls++) {
+		size_t count;
+
+		if (!(port_read(uart, LSR) & LSR_THR_EMPTY))
+			continue;
+		for (count = 0; count < MIN((size_t)(uart->has_fifo ? FIFO_BYTES : 1), bytes); count++)
+			port_write(uart, THR, byte[count]);
+		uart->stats.tx_bytes += count;
+		byte += count;
+		bytes -= count;
+		polls = 0;
+	}
+}
+
+void uart_set_notify(struct uart *uart, void (*notify)(void *context), void *context)
+{
+	uart->notify = NULL;
+	barrier();
+	uart->notify_context = context;
+	barrier();
+	uart->notify = notify;
+}
+
+void uart_get_stats(const struct uart *uart, struct uart_stats *stats) { *stats = uart->stats; }
+
+struct uart *uart_console(void) { return console; }
+void uart_set_console(struct uart *uart) { console = uart; }

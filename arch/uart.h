@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Serial ports: 16550 on COM1..COM4, with FIFO and interrupts.
+ *
+ * Reading and writing never wait. Received bytes are moved to a ring by the interrupt
+ * handler (or by uart_read itself where the interrupt is missing); after a write that was cut
+ * short the services are woken when there is room again. One reader and one writer a port.
+ */
+#pragma once
+
+#include "kernel/types.h"
+
+#define UART_COUNT 4
+
+struct uart;
+
+/* Finds the ports. Needs nothing; so it is the first thing to be called. */
+void uart_init(void);
+/* Interrupts for all ports found. After apic, ioapic. */
+void uart_enable_interrupts(void);
+
+/* COM(n+1), or NULL when there is no such port. */
+struct uart *uart_port(unsigned n);
+/* "com1" -> the port, or NULL. */
+struct uart *uart_by_name(const char *name);
+const char *uart_name(const struct uart *uart);
+
+/* The next received byte, or -1. */
+int uart_read(struct uart *uart);
+/* Writes what fits now and returns how much that was; when less than bytes, services are woken later. */
+size_t uart_write(struct uart *uart, const void *data, size_t bytes);
+/* Writes all by waiting, at most some ms a byte: for early messages and panic. */
+void uart_write_wait(struct uart *uart, const void *data, size_t bytes);
+/* Called from the interrupt handler (flags only!) when bytes have come or there is room to send. */
+void uart_set_notify(struct uart *uart, void (*notify)(void *context), void *context);
+
+struct uart_stats {
+	u64 rx_bytes, tx_bytes, rx_lost, errors;
+};
+void uart_get_stats(const struct uart *uart, struct uart_stats *stats);
+
+/* The console's port: COM1 unless told otherwise. May be NULL. */
+struct uart *uart_console(void);
+void uart_set_console(struct uart *uart);
