@@ -4,9 +4,12 @@
 # make check    host tests, layering, state layouts, static checks: under a minute
 # make test     everything, what CI runs; installs what it misses (tools/setup)
 # make demo     two Terns, one guest, one move
-# make bench image fuzz soak objects files guests clean
+# make bench    what the README's figures come from
+# make image    build/tern.img, for a USB stick
+# make layouts  record the layout of state that migrates, after thinking about versions
+# make unit-X   one host test; also: objects files guests clean
 #
-# V=1 shows commands. CC=clang builds in build-clang/. FILES="a b" fills build/files.cpio.
+# V=1 shows commands. CC=clang builds in build-clang/. FILES="a NAME=b" go into the image or archive.
 
 CC := gcc
 LD := ld
@@ -34,7 +37,7 @@ CORE_S := $(wildcard arch/*.S arch/*/*.S) boot/pvh.S
 THIRD_PARTY_C := $(lwip_SOURCES) $(zydis_SOURCES)
 
 WARNINGS := -Wall -Wextra -Werror
-FREESTANDING := -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include)
+FREESTANDING := -ffreestanding -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null)
 CFLAGS := -std=gnu11 -O2 -g $(FREESTANDING) -I. \
 	-mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-pic -fno-pie -fno-common \
 	-fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
@@ -162,13 +165,120 @@ $(H)/%_test: tests/host/sets.ld
 
 -include $(shell find $(H) -name '*.d' 2>/dev/null)
 
-.PHONY: check check-host
 unit-%: $(H)/%_test
-	@$< >$<.log 2>&1 || { cat $<.log; echo "FAILED: unit $*"; exit 1; }
-	@printf '  %-7s %s: %s\n' PASS $* "$$(grep -o '[0-9]* test(s) run' $<.log)"
+	@$< >$<.log 2>&1 || { cat $<.log; echo "  FAIL    unit $*"; exit 1; }
+	$(call pass,"$*: $$(grep -ao '[0-9]* test(s) run' $<.log)")
 
-check-host: $(HOST_UNITS)
+# --- Static checks ----------------------------------------------------------------------
 
-.PHONY: clean
+pass = @printf '  %-7s %s\n' PASS $(1)
+
+CODE := $(shell find kernel arch net vmm migrate boot -name '*.[chS]' 2>/dev/null)
+HEADERS := $(filter-out net/port/% boot/efi.h,$(filter %.h,$(CODE)))
+LAYOUT_ENV = CC='$(HOST_CC)' CFLAGS='$(CFLAGS) $(vmm_CFLAGS)'
+CHECKS := check-layers check-headers check-layout check-devices check-xmm $(if $(shell command -v clang),check-clang)
+
+.PHONY: $(CHECKS) check-units check layouts
+check-layers:
+	@tools/layers $(CODE)
+	$(call pass,"layers: includes follow the folders' order")
+
+# A header stands alone.
+check-headers:
+	@for header in $(HEADERS); do \
+		$(CC) $(CFLAGS) $(net_CFLAGS) $(vmm_CFLAGS) $(WARNINGS) -fsyntax-only -x c $$header \
+			-Wno-pragma-once-outside-header -Wno-unused-function || exit 1; \
+	done
+	$(call pass,"headers: each stands alone")
+
+check-layout:
+	@$(LAYOUT_ENV) tools/state-layout --check
+	$(call pass,"state layout: as recorded in migrate/state-layout.txt")
+
+check-devices: $(B)/tern.elf
+	@tools/device-data $(filter $(B)/vmm/dev/%,$(OBJECTS))
+	$(call pass,"devices: no writable data outside state and wires")
+
+check-xmm: $(B)/tern.elf
+	@tools/xmm-check $<
+	$(call pass,"xmm: the image leaves the guest's registers alone")
+
+check-clang:
+	@$(MAKE) --no-print-directory CC=clang all
+	$(call pass,"clang: builds without warnings")
+
+layouts:
+	@mkdir -p $(B)
+	@$(LAYOUT_ENV) tools/state-layout >$(B)/state-layout.txt
+	@mv $(B)/state-layout.txt migrate/state-layout.txt
+
+check-units: $(HOST_UNITS)
+
+# -k: all that fails is shown. The last line counts, for those who only read that.
+check:
+	@rm -f $(H)/*_test.log
+	@$(MAKE) --no-print-directory -k all check-units $(CHECKS) || { echo "check: failed"; exit 1; }
+	@cat $(H)/*_test.log | awk -v checks=$(words $(CHECKS)) '/PASSED.*test\(s\)/ { n += $$4 } \
+		END { printf "check: %d passed, 0 failed\n", n + checks }'
+
+# --- Guests -----------------------------------------------------------------------------
+
+# Each tests/guest/t_NAME.c is one tiny PVH guest, with start.S and lib.c, linked at 1 MiB.
+G := build/guest
+GUEST_TESTS := $(patsubst tests/guest/%.c,$(G)/%.elf,$(wildcard tests/guest/t_*.c))
+GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -Itests/guest -mno-red-zone -mgeneral-regs-only -fno-pic \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
+
+$(G)/obj/%.o: tests/guest/%.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(GUEST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
+
+$(G)/obj/%.S.o: tests/guest/%.S Makefile
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(G)/t_%.elf: $(G)/obj/t_%.o $(G)/obj/start.S.o $(G)/obj/lib.o tests/guest/guest.ld
+	$(call say,GUEST,$@)
+	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
+		-T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+
+$(G)/initramfs.cpio.gz: tools/initramfs $(wildcard tests/lab/guest/*)
+	$(call say,PACK,$@)
+	@mkdir -p $(@D)
+	$(Q)tools/initramfs $@
+
+.PHONY: guests
+guests: $(GUEST_TESTS) $(G)/initramfs.cpio.gz
+
+-include $(shell find $(G)/obj -name '*.d' 2>/dev/null)
+
+# --- Jobs of minutes, in emulators ------------------------------------------------------
+
+# tools/setup may install the compiler, so what follows it is a make of its own.
+.PHONY: test demo bench run-test run-demo run-bench
+test demo bench:
+	@tools/setup
+	@$(MAKE) --no-print-directory run-$@
+
+run-test: check
+	@$(MAKE) --no-print-directory all guests
+	python3 -m pytest -q -p no:cacheprovider --junitxml=build/lab.xml tests/lab
+
+run-demo: all guests
+	@tools/demo
+
+run-bench: all guests
+	@tools/bench
+
+# --- Release ----------------------------------------------------------------------------
+
+# A FAT image to write on a USB stick; FILES go to \tern beside the loader.
+.PHONY: image clean
+image: build/tern.img
+build/tern.img: $(B)/BOOTX64.EFI tools/esp $(foreach f,$(FILES),$(lastword $(subst =, ,$f)))
+	$(call say,IMAGE,$@)
+	$(Q)tools/esp $@ $< $(FILES)
+	$(Q)cd build && sha256sum $(@F) BOOTX64.EFI tern.elf >SHA256SUMS
+
 clean:
 	rm -rf build build-clang
