@@ -33,7 +33,7 @@ struct cmd_args {
 
 struct command {
 	const char *noun;
-	const char *verb;    /* "" for a command of one word */
+	const char *verb;    /* "" for a command of one word; "*" takes any word that is no other verb, as word[0] */
 	const char *usage;   /* "vm create NAME kernel=F [initrd=F] ..." */
 	const char *help;    /* one line */
 	unsigned min_words, max_words; /* positional words */
