@@ -141,8 +141,9 @@ build/files.cpio: $(foreach f,$(FILES),$(lastword $(subst =, ,$f))) tools/pack-f
 H := build/host
 HOST_TESTS := $(wildcard tests/host/*_test.c)
 HOST_CC := gcc
+with_libc = $(subst -isystem net/port/libc,,$(1)) # the host has a real one
 HOST_CFLAGS := -std=gnu11 -O1 -g -Itests/host/fake -I. -fno-pie -fno-strict-aliasing -fno-omit-frame-pointer \
-	-fsanitize=address,undefined -fno-sanitize-recover=all $(net_CFLAGS) $(vmm_CFLAGS)
+	-fsanitize=address,undefined -fno-sanitize-recover=all $(call with_libc,$(net_CFLAGS) $(vmm_CFLAGS))
 HOST_LDFLAGS := -no-pie -Wl,-T,tests/host/sets.ld -Wl,--no-warn-rwx-segments
 
 $(H)/tests.mk: $(HOST_TESTS) tools/host-tests Makefile
@@ -153,7 +154,7 @@ include $(H)/tests.mk
 endif
 
 $(H)/third_party/%: WARNINGS := -w
-$(H)/third_party/lwip/%.o: HOST_CFLAGS += $(lwip_CFLAGS)
+$(H)/third_party/lwip/%.o: HOST_CFLAGS += $(call with_libc,$(lwip_CFLAGS))
 $(H)/third_party/zydis/%.o $(H)/third_party/zycore-c/%.o: HOST_CFLAGS += $(zydis_CFLAGS)
 $(H)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -186,8 +187,8 @@ check-layers:
 # A header stands alone.
 check-headers:
 	@for header in $(HEADERS); do \
-		$(CC) $(CFLAGS) $(net_CFLAGS) $(vmm_CFLAGS) $(WARNINGS) -fsyntax-only -x c $$header \
-			-Wno-pragma-once-outside-header -Wno-unused-function || exit 1; \
+		echo "#include \"$$header\"" | $(CC) $(CFLAGS) $(net_CFLAGS) $(vmm_CFLAGS) $(WARNINGS) \
+			-fsyntax-only -x c - || exit 1; \
 	done
 	$(call pass,"headers: each stands alone")
 
