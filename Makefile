@@ -130,10 +130,10 @@ $(B)/BOOTX64.EFI: $(B)/loader.so
 # The archive of boot files: make files FILES="tern.conf build/guest/vmlinuz"
 .PHONY: files
 files: build/files.cpio
-build/files.cpio: $(foreach f,$(FILES),$(lastword $(subst =, ,$f))) tools/pack-files Makefile
+build/files.cpio: $(foreach f,$(FILES),$(lastword $(subst =, ,$f))) tools/pack tools/lablib.py Makefile
 	$(call say,PACK,$@)
 	@mkdir -p $(@D)
-	$(Q)tools/pack-files $@ $(FILES)
+	$(Q)tools/pack $@ $(FILES)
 
 # --- Host tests: the core's files under the host's compiler, with sanitizers ------------
 
@@ -276,9 +276,9 @@ run-bench: all guests
 # A FAT image to write on a USB stick; FILES go to \tern beside the loader.
 .PHONY: image clean
 image: build/tern.img
-build/tern.img: $(B)/BOOTX64.EFI tools/esp $(foreach f,$(FILES),$(lastword $(subst =, ,$f)))
+build/tern.img: $(B)/BOOTX64.EFI tools/pack tools/lablib.py $(foreach f,$(FILES),$(lastword $(subst =, ,$f)))
 	$(call say,IMAGE,$@)
-	$(Q)tools/esp $@ $< $(FILES)
+	$(Q)tools/pack $@ $(FILES)
 	$(Q)cd build && sha256sum $(@F) BOOTX64.EFI tern.elf >SHA256SUMS
 
 clean:
