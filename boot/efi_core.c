@@ -52,6 +52,12 @@ struct tables {
 
 u64 core_tables_address, core_tables_bytes;
 
+/* gnu-efi's releases disagree on whether CopyMem() takes a const source. */
+static void copy(void *to, const void *from, u64 bytes)
+{
+	CopyMem(to, (void *)from, bytes);
+}
+
 static const struct elf_header *header(void)
 {
 	return (const struct elf_header *)core_elf;
@@ -122,8 +128,7 @@ bool core_place(struct boot_info *info)
 		const struct elf_segment *s = segment(i);
 
 		if (s->type == ELF_SEGMENT_LOAD)
-			CopyMem((void *)(address + s->address - CORE_LINKED), core_elf + s->file_at,
-				s->file_bytes);
+			copy((void *)(address + s->address - CORE_LINKED), core_elf + s->file_at, s->file_bytes);
 	}
 	info->core_address = address;
 	info->core_bytes = bytes;
@@ -158,7 +163,7 @@ static void build_tables(struct tables *tables, const struct boot_info *info)
 	tables->root[0] = table_entry(tables->low_pointers);
 	tables->root[(DIRECT_MAP_BASE >> 39) % ENTRIES] = table_entry(tables->low_pointers);
 	tables->root[(CORE_LINKED >> 39) % ENTRIES] = table_entry(tables->high_pointers);
-	CopyMem(tables->code, switch_code, (UINTN)(switch_code_end - switch_code));
+	copy(tables->code, switch_code, (u64)(switch_code_end - switch_code));
 }
 
 bool core_map(const struct boot_info *info)
