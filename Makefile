@@ -128,9 +128,9 @@ $(B)/BOOTX64.EFI: $(B)/loader.so
 # --- What the PVH entry reads ------------------------------------------------------------
 
 # The archive of boot files: make files FILES="tern.conf build/guest/vmlinuz"
-.PHONY: files
+.PHONY: files FORCE
 files: build/files.cpio
-build/files.cpio: $(foreach f,$(FILES),$(lastword $(subst =, ,$f))) tools/pack tools/lablib.py Makefile
+build/files.cpio: FORCE
 	$(call say,PACK,$@)
 	@mkdir -p $(@D)
 	$(Q)tools/pack $@ $(FILES)
@@ -276,7 +276,7 @@ run-bench: all guests
 # A FAT image to write on a USB stick; FILES go to \tern beside the loader.
 .PHONY: image clean
 image: build/tern.img
-build/tern.img: $(B)/BOOTX64.EFI tools/pack tools/lablib.py $(foreach f,$(FILES),$(lastword $(subst =, ,$f)))
+build/tern.img: $(B)/BOOTX64.EFI FORCE
 	$(call say,IMAGE,$@)
 	$(Q)tools/pack $@ $(FILES)
 	$(Q)cd build && sha256sum $(@F) BOOTX64.EFI tern.elf >SHA256SUMS

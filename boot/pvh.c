@@ -48,11 +48,13 @@ _Static_assert(sizeof(struct hvm_memory) == 24, "start_info.h: a memory map entr
 #define OWN_RANGES 2 /* the image and the archive */
 #define FILE_MAX 64
 #define COMMAND_LINE_MAX 1024
+#define COMPLAINT_MAX 192
 
 static struct boot_info info;
 static struct boot_mem mem[MEM_MAX];
 static struct boot_file file[FILE_MAX];
 static char command_line[COMMAND_LINE_MAX];
+static char complaint[COMPLAINT_MAX];
 
 u64 pvh_convert(const struct hvm_start_info *start);
 
@@ -67,11 +69,24 @@ static bool is_mapped(u64 address, u64 bytes)
 	return address != 0 && address < MAPPED_BYTES && bytes <= MAPPED_BYTES - address;
 }
 
+/* False if from did not fit; what fits is there then. */
+static bool copy_text(char *to, u32 size, const char *from)
+{
+	u32 i;
+
+	for (i = 0; i < size - 1 && from[i]; i++)
+		to[i] = from[i];
+	to[i] = '\0';
+	return from[i] == '\0';
+}
+
 /* The first complaint is the cause of those after it. */
 static void complain(const char *sentence)
 {
-	if (!info.complaint)
-		info.complaint = physical(sentence);
+	if (info.complaint)
+		return;
+	copy_text(complaint, COMPLAINT_MAX, sentence);
+	info.complaint = physical(complaint);
 }
 
 static enum boot_mem_type mem_type(u32 type)
@@ -119,7 +134,6 @@ static void add_file(const struct cpio_member *member)
 {
 	const char *name = member->name;
 	struct boot_file *to = &file[info.file_count];
-	u32 i;
 
 	if (name[0] == '.' && name[1] == '/')
 		name += 2;
@@ -127,13 +141,10 @@ static void add_file(const struct cpio_member *member)
 		complain("the boot archive has more than 64 files: the rest is ignored");
 		return;
 	}
-	for (i = 0; i < BOOT_FILE_NAME_MAX && name[i]; i++)
-		to->name[i] = name[i];
-	if (i == BOOT_FILE_NAME_MAX) {
+	if (!copy_text(to->name, BOOT_FILE_NAME_MAX, name)) {
 		complain("the boot archive has a file with a name of 64 characters or more: it is ignored");
 		return;
 	}
-	to->name[i] = '\0';
 	to->address = (u64)member->data;
 	to->bytes = member->bytes;
 	info.file_count++;
@@ -166,14 +177,9 @@ static void convert_files(struct mem_map *map, const struct hvm_start_info *star
 
 static void convert_command_line(const struct hvm_start_info *start)
 {
-	const char *from = (const char *)start->command_line;
-	u32 i;
-
 	if (!is_mapped(start->command_line, COMMAND_LINE_MAX))
 		return;
-	for (i = 0; i < COMMAND_LINE_MAX - 1 && from[i]; i++)
-		command_line[i] = from[i];
-	if (from[i])
+	if (!copy_text(command_line, COMMAND_LINE_MAX, (const char *)start->command_line))
 		complain("the command line is longer than 1023 characters: the rest is ignored");
 	info.command_line = physical(command_line);
 }
