@@ -210,7 +210,8 @@ static void parse_line(struct parser *parser, char *line)
 /* Lines end with LF; a NUL byte inside the file must not hide what follows it. */
 static void cut_lines(struct parser *parser, char *text, size_t bytes)
 {
-	size_t start = 0;
+	/* Some editors put a byte order mark in front. */
+	size_t start = bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 
 	for (size_t at = 0; at <= bytes; at++) {
 		if (at < bytes && text[at] == 0)

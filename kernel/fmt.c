@@ -259,7 +259,9 @@ static const char *parse_spec(struct spec *spec, const char *at, va_list *args)
 	if (*at == '.') {
 		at++;
 		if (*at == '*') {
-			spec->precision = MAX(MIN(va_arg(*args, int), NUMBER_MAX), -1);
+			int precision = va_arg(*args, int);
+
+			spec->precision = MAX(MIN(precision, NUMBER_MAX), -1);
 			at++;
 		} else {
 			at = parse_decimal(at, &spec->precision);

@@ -54,12 +54,11 @@ static void offer_nouns(struct completion *completion)
 static void offer_verbs(struct completion *completion, const char *noun)
 {
 	for (const struct command *at = shell_next_command(NULL); at; at = shell_next_command(at)) {
-		if (at->verb[0] && strcmp(at->noun, noun) == 0)
+		if (at->verb[0] && strcmp(at->verb, "*") && strcmp(at->noun, noun) == 0)
 			offer(completion, at->verb, ' ');
 	}
 }
 
-/* A quote in front keeps a name with odd characters one word; such names are not offered. */
 static void offer_names(struct completion *completion, const struct command *command, unsigned position)
 {
 	const char *name;
@@ -70,7 +69,7 @@ static void offer_names(struct completion *completion, const struct command *com
 		offer(completion, name, ' ');
 }
 
-static void offer_options(struct completion *completion, const struct command *command, char **word, unsigned count)
+static void offer_options(struct completion *completion, const struct command *command, const char **word, unsigned count)
 {
 	for (const char *const *option = command->options; option && *option; option++) {
 		size_t length = strlen(*option);
@@ -89,10 +88,10 @@ static void offer_options(struct completion *completion, const struct command *c
 }
 
 /* word[0..count-1] are complete; candidates for the word behind them. */
-static void offer_all(struct completion *completion, char **word, unsigned count)
+static void offer_all(struct completion *completion, const char **word, unsigned count)
 {
 	const struct command *command;
-	unsigned used = 2;
+	unsigned used = 1;
 	unsigned position = 0;
 
 	if (!count) {
@@ -101,11 +100,10 @@ static void offer_all(struct completion *completion, char **word, unsigned count
 	}
 	if (count == 1)
 		offer_verbs(completion, word[0]);
-	command = count > 1 ? shell_find(word[0], word[1]) : NULL;
-	if (!command) {
-		command = shell_find(word[0], "");
-		used = 1;
-	}
+	command = shell_resolve(word, count, &used);
+	/* The word to come may be the name that takes a verb's place. */
+	if (!command && count == 1)
+		command = shell_find(word[0], "*");
 	if (!command)
 		return;
 	for (unsigned i = used; i < count; i++)
@@ -119,7 +117,7 @@ void shell_complete(struct shell *shell)
 	static const char nothing[] = "";
 	struct editor *editor = &shell->editor;
 	struct completion completion = { .shell = shell, .prefix = nothing };
-	char *word[WORDS_MAX];
+	const char *word[WORDS_MAX];
 	unsigned count;
 	size_t typed;
 	bool is_new;

@@ -8,7 +8,7 @@
  *
  * A word that begins with a quote is text whatever is in it. The first word is the noun.
  * The second one is the verb if the noun has such a verb; else it belongs to the noun's
- * command without verb ("migrate web1 to host2").
+ * command with verb "*" ("migrate web1 to host2") or without one.
  */
 #include "kernel/shell_private.h"
 
@@ -28,6 +28,19 @@ const struct command *shell_find(const char *noun, const char *verb)
 			return *at;
 	}
 	return NULL;
+}
+
+const struct command *shell_resolve(const char *const *word, unsigned count, unsigned *used)
+{
+	bool has_verb = count > 1 && strcmp(word[1], "*") != 0;
+	const struct command *command = has_verb ? shell_find(word[0], word[1]) : NULL;
+
+	*used = command ? 2 : 1;
+	if (!command && count > 1)
+		command = shell_find(word[0], "*");
+	if (!command && count)
+		command = shell_find(word[0], "");
+	return command;
 }
 
 bool shell_has_noun(const char *noun)
@@ -114,7 +127,7 @@ static bool next_word(struct splitter *splitter)
 	return true;
 }
 
-unsigned shell_split(char *line, char **word, unsigned max, bool *is_new)
+unsigned shell_split(char *line, const char **word, unsigned max, bool *is_new)
 {
 	struct splitter splitter = { .at = line };
 	unsigned count = 0;
@@ -191,24 +204,18 @@ static const struct command *find_command(struct shell *shell)
 {
 	struct cmd_args *args = &shell->args;
 	const char *noun = args->count ? args->word[0] : "";
-	const struct command *command = args->count > 1 ? shell_find(noun, args->word[1]) : NULL;
+	unsigned used;
+	const struct command *command = shell_resolve(args->word, args->count, &used);
 
-	if (command) {
-		drop_words(args, 2);
-		return command;
-	}
-	command = shell_find(noun, "");
-	if (command) {
-		drop_words(args, 1);
-		return command;
-	}
-	if (!shell_has_noun(noun))
+	if (command)
+		drop_words(args, used);
+	else if (!shell_has_noun(noun))
 		shell_fail(shell, &no_such_command, noun, "no such command; try help");
 	else if (args->count > 1)
 		shell_fail(shell, &no_such_command, args->word[1], "%s has no such verb; try help %s", noun, noun);
 	else
 		shell_fail(shell, &bad_usage, noun, "a verb is missing; try help %s", noun);
-	return NULL;
+	return command;
 }
 
 static bool is_allowed(const struct command *command, const char *key)

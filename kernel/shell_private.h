@@ -112,9 +112,11 @@ void editor_reset(struct editor *editor);
 /* shell_parse.c: splits shell->words in place. False: shell_fail was called. */
 bool shell_parse(struct shell *shell, const struct command **command);
 /* Words of a line that may be unfinished, for completion. Returns the count; *is_new if the last is yet empty. */
-unsigned shell_split(char *line, char **word, unsigned max, bool *is_new);
+unsigned shell_split(char *line, const char **word, unsigned max, bool *is_new);
 const struct command *shell_find(const char *noun, const char *verb);
 bool shell_has_noun(const char *noun);
+/* The command that a line of these words means; *used: how many of them name it. NULL if none does. */
+const struct command *shell_resolve(const char *const *word, unsigned count, unsigned *used);
 /* The next command after `after` (NULL: first) in alphabetical order, or NULL. */
 const struct command *shell_next_command(const struct command *after);
 bool shell_is_option(const char *word);
@@ -125,5 +127,5 @@ void editor_insert(struct shell *shell, const char *text, size_t length);
 
 /* json.c: the body of the answer, without its outer braces. */
 void json_reset(struct shell *shell);
-/* Writes value quoted and escaped to the console queue. */
+/* Prints the whole answer. */
 void json_finish(struct shell *shell, enum cmd_result result);
