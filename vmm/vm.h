@@ -53,6 +53,7 @@ struct vm {
 	struct device *ioapic, *pic, *uart;
 	struct device *vtime;  /* vmm/vtime.c */
 	struct vm_console *console; /* the guest's first serial port: ring buffer, COM binding, attached shell */
+	u8 id[16];             /* for its life, on all hosts; zero until migrate/ first needs it */
 	u64 epoch;             /* of ownership; grows with each hand-over (migrate/handover.c) */
 	void *migration;       /* migrate/'s own; NULL when the VM is not moving */
 	bool want_poweroff, want_reset; /* set by devices, handled on CPU 0 */
