@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The guest's serial port COM1. vm->lock is held. */
+#pragma once
+
+#include "vmm/device.h"
+
+extern const struct device_type uart_type;
+
+/* The console has room again or has input; nothing happens while the device is stopped. */
+void uart_poll(struct device *dev);
