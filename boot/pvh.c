@@ -6,43 +6,13 @@
  * Tern running. Module 0 is a cpio archive; its files become boot files, in place. The host's
  * monitor is trusted to describe memory; the archive and all lengths are not.
  */
+#include "boot/pvh.h"
+
 #include "boot/cpio.h"
 #include "boot/handoff.h"
 #include "boot/mem_map.h"
 #include "kernel/layout.h"
 
-/* Xen, xen/include/public/arch-x86/hvm/start_info.h. */
-struct hvm_start_info {
-	u32 magic;
-	u32 version;
-	u32 flags;
-	u32 module_count;
-	u64 modules;
-	u64 command_line;
-	u64 rsdp;
-	u64 memory_map; /* from version 1 on */
-	u32 memory_map_count;
-	u32 reserved;
-};
-_Static_assert(sizeof(struct hvm_start_info) == 56, "start_info.h: version 1 has 56 bytes");
-
-struct hvm_module {
-	u64 address;
-	u64 bytes;
-	u64 command_line;
-	u64 reserved;
-};
-_Static_assert(sizeof(struct hvm_module) == 32, "start_info.h: a module has 32 bytes");
-
-struct hvm_memory {
-	u64 base;
-	u64 bytes;
-	u32 type;
-	u32 reserved;
-};
-_Static_assert(sizeof(struct hvm_memory) == 24, "start_info.h: a memory map entry has 24 bytes");
-
-#define START_MAGIC 0x336ec578
 #define MAPPED_BYTES (4 * GIB)
 #define MEM_MAX 256
 #define OWN_RANGES 2 /* the image and the archive */
@@ -55,8 +25,6 @@ static struct boot_mem mem[MEM_MAX];
 static struct boot_file file[FILE_MAX];
 static char command_line[COMMAND_LINE_MAX];
 static char complaint[COMPLAINT_MAX];
-
-u64 pvh_convert(const struct hvm_start_info *start);
 
 /* The image was loaded where it is linked. */
 static u64 physical(const void *object)
@@ -184,17 +152,16 @@ static void convert_command_line(const struct hvm_start_info *start)
 	info.command_line = physical(command_line);
 }
 
-/* Returns the physical address of the finished struct boot_info. Called by boot/pvh.S only. */
 u64 pvh_convert(const struct hvm_start_info *start)
 {
 	struct mem_map map = { .entry = mem, .max = MEM_MAX - OWN_RANGES * MEM_MAP_ROOM };
 
-	info.magic = BOOT_INFO_MAGIC;
+	info = (struct boot_info){ .magic = BOOT_INFO_MAGIC };
 	info.version = BOOT_INFO_VERSION;
 	info.loader = BOOT_LOADER_PVH;
 	info.core_address = physical(core_image_start);
 	info.core_bytes = (u64)(core_image_end - core_image_start);
-	if (start->magic != START_MAGIC) {
+	if (start->magic != HVM_START_MAGIC) {
 		complain("started through the PVH entry, but without PVH start information");
 		return physical(&info);
 	}
