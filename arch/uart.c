@@ -201,6 +201,8 @@ const char *uart_name(const struct uart *uart)
 	return names[uart - ports];
 }
 
+u16 uart_base(const struct uart *uart) { return uart->base; }
+
 int uart_read(struct uart *uart)
 {
 	u8 byte;

@@ -24,6 +24,7 @@ struct uart *uart_port(unsigned n);
 /* "com1" -> the port, or NULL. */
 struct uart *uart_by_name(const char *name);
 const char *uart_name(const struct uart *uart);
+u16 uart_base(const struct uart *uart);
 
 /* The next received byte, or -1. */
 int uart_read(struct uart *uart);

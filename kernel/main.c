@@ -1,34 +1,96 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Start everything, in order: a table of contents. */
+/*
+ * Start everything, in order: a table of contents. Where parts meet, so the only file of
+ * kernel/ that may include everything.
+ *
+ * The world may be in disorder (no AMD-V, no ACPI, no card, a broken tern.conf): then one
+ * line says what and what to do, and Tern goes on with what there is.
+ */
 #include "arch/acpi.h"
 #include "arch/apic.h"
+#include "arch/console.h"
 #include "arch/cpu.h"
+#include "arch/host.h"
+#include "arch/hv.h"
 #include "arch/ioapic.h"
 #include "arch/paging.h"
+#include "arch/pci.h"
 #include "arch/percpu.h"
 #include "arch/smp.h"
 #include "arch/trap.h"
 #include "arch/tsc.h"
 #include "arch/uart.h"
 #include "boot/handoff.h"
+#include "kernel/bootfile.h"
 #include "kernel/clock.h"
+#include "kernel/config.h"
 #include "kernel/layout.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
-#include "kernel/panic.h"
 #include "kernel/sched.h"
+#include "net/net.h"
+#include "vmm/vm.h"
 
-static struct boot_info *boot_info;
+/* Until these parts have arrived. */
+#pragma weak hv_init
+#pragma weak hv_missing
+#pragma weak net_init
+#pragma weak vm_init
 
-static void boot_check(u64 address)
+#define CONFIG_FILE "tern.conf"
+
+/* For what makes it impossible to go on: says why and stops. */
+static NORETURN void give_up(const char *why)
 {
-	boot_info = phys_to_virt(HPA(address));
-	if (boot_info->magic != BOOT_INFO_MAGIC || boot_info->version != BOOT_INFO_VERSION)
-		panic("the loader does not belong to this core: its boot_info has version %u, %u is expected",
-		      boot_info->version, BOOT_INFO_VERSION);
+	log_error("%s", why);
+	machine->halt();
 }
 
-static void early_sink(const char *text, size_t bytes) { machine->console_write(text, bytes); }
+static struct boot_info *check_boot_info(u64 address)
+{
+	struct boot_info *info = phys_to_virt(HPA(address));
+
+	if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION)
+		give_up("loader and core do not belong together; install both from the same build of Tern");
+	return info;
+}
+
+static void init_memory(struct boot_info *info)
+{
+	if (paging_init(info) || page_init(info) || smp_alloc_stacks(&percpu_table[0]))
+		give_up("too little memory; Tern needs at least 32 MiB below 4 GiB");
+	/* Again, now with stacks for #DF, NMI and #MC. */
+	percpu_load(&percpu_table[0]);
+	/* Nothing of the loader's is in use any more. */
+	for (u32 i = 0; i < info->mem_count; i++) {
+		const struct boot_mem *range = (const struct boot_mem *)phys_to_virt(HPA(info->mem)) + i;
+
+		if (range->type == BOOT_MEM_LOADER)
+			page_add_range(range->base, range->bytes);
+	}
+}
+
+static void init_config(const struct boot_info *info)
+{
+	const char *text;
+	u64 bytes;
+
+	boot_files_init(info);
+	text = boot_file_find(CONFIG_FILE, &bytes);
+	if (text)
+		config_parse(text, bytes);
+	else
+		log_warn("no %s on the boot volume: this host has no name, no address and no peers", CONFIG_FILE);
+	host_init(info, config_get("host", NULL, "name"));
+}
+
+static void init_interrupts(void)
+{
+	if (apic_init(acpi_get()->lapic_address))
+		give_up("the local APIC cannot be mapped");
+	percpu_table[0].apic_id = apic_id();
+	ioapic_init();
+}
 
 static u16 pm_timer_port(void)
 {
@@ -37,32 +99,55 @@ static u16 pm_timer_port(void)
 	return timer->space == ACPI_SPACE_IO && timer->address <= 0xffff ? (u16)timer->address : 0;
 }
 
-void core_main(u64 boot_info_address) NORETURN;
-void core_main(u64 boot_info_address)
+static void init_time(void)
 {
-	direct_map = (u8 *)DIRECT_MAP_BASE;
-	trap_init();
-	percpu_load(&percpu_table[0]);
-	uart_init();
-	log_set_sink(early_sink);
-	log_info("Tern");
-	boot_check(boot_info_address);
-	assert_or_panic(paging_init(boot_info) == 0);
-	assert_or_panic(page_init(boot_info) == 0);
-	assert_or_panic(smp_alloc_stacks(&percpu_table[0]) == 0);
-	percpu_load(&percpu_table[0]);
-	if (acpi_init(boot_info->rsdp_address) < 0)
-		log_warn("no ACPI");
-	assert_or_panic(apic_init(acpi_get()->lapic_address) == 0);
-	percpu_table[0].apic_id = apic_id();
-	ioapic_init();
 	clock_init(tsc_find_khz(pm_timer_port()));
 	apic_timer_init();
-	log_info("tsc %llu kHz (%s), timer %s %llu kHz, %s", (unsigned long long)tsc_khz, tsc_source(),
-		 apic_timer_name(), (unsigned long long)apic_timer_khz(), apic_is_x2apic() ? "x2apic" : "xapic");
-	smp_init(boot_info);
-	log_info("%u CPUs", cpu_count);
+	if (!tsc_is_invariant())
+		log_debug("tsc: the CPU does not promise a constant rate");
+}
+
+static void log_start(void)
+{
+	struct page_stats pages;
+
+	page_get_stats(&pages);
+	log_info("%u CPU%s, %llu MiB, TSC %llu MHz by %s", cpu_count, cpu_count == 1 ? "" : "s",
+		 (unsigned long long)(pages.total_bytes / MIB), (unsigned long long)(tsc_khz / 1000), tsc_source());
+}
+
+void core_main(u64 boot_info_address) NORETURN;
+
+/* Called by arch/start.S on the boot CPU. */
+void core_main(u64 boot_info_address)
+{
+	struct boot_info *info;
+
+	direct_map = (u8 *)DIRECT_MAP_BASE;
+	trap_init();                         /* first, so that every later mistake is told */
+	percpu_load(&percpu_table[0]);       /* this CPU can say who it is */
+	uart_init();                         /* and where to */
+	console_init_early();
+	log_info("Tern %s", TERN_VERSION);
+	info = check_boot_info(boot_info_address);
+	init_memory(info);                   /* own tables before the allocator: it may use all memory */
+	init_config(info);                   /* says which console is wanted */
+	if (acpi_init(info->rsdp_address))
+		log_warn("no ACPI tables: one CPU, no serial interrupts");
+	console_choose(config_get("host", NULL, "console"));
+	init_interrupts();                   /* by the MADT's addresses */
+	init_time();                         /* against the FADT's timer; from here on there is time */
+	smp_init(info);                      /* needs time to wait, and this CPU's timer rate */
+	log_start();
+	if (!&hv_missing || hv_init())                       /* on every CPU, while they wait */
+		log_error("no guests can run: %s", &hv_missing ? hv_missing : "no back end");
 	uart_enable_interrupts();
+	pci_init();                          /* before the cards' drivers look for them */
+	if (net_init)
+		net_init();
+	if (vm_init)
+		vm_init();
+	console_start(host_name());          /* last, so that the prompt means: ready */
 	smp_release();
 	sched_loop();
 }

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The operator's console: which serial port, and the shell on it. */
+#pragma once
+
+#include "kernel/types.h"
+
+/* Text goes to the first serial port from now on, by waiting; nothing is needed but uart_init. */
+void console_init_early(void);
+/* The port that wanted ("com2"; NULL: no wish) or firmware's SPCR table names; else stays the first. After acpi_init. */
+void console_choose(const char *wanted);
+/* The shell with its prompt; log and answers are queued from now on. After uart_enable_interrupts. */
+void console_start(const char *host_name);
+/* True if the port is the console: guests cannot have it. */
+bool console_has_port(const char *name);

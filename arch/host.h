@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The console's "host" commands: what this machine is and how it does. */
+#pragma once
+
+struct boot_info;
+
+#define TERN_VERSION "0.1.0"
+
+/* Remembers what the loader said, for "host info" and "host support". */
+void host_init(const struct boot_info *info, const char *name);
+const char *host_name(void);
