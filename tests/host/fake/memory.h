@@ -6,25 +6,28 @@
 #pragma once
 
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
 #include "boot/handoff.h"
 #include "kernel/page.h"
 
 static struct boot_mem fake_map[8];
 static struct boot_info fake_boot_info;
-static u8 *fake_arena;
+static u64 fake_arena_bytes;
 
-/* An arena of bytes, from physical address 0 on, without content; nothing is known of it yet. */
+/* An arena of bytes, from physical address 0 on; page_init is still to be told of it. Costs only what is touched. */
 static inline void fake_memory_map(u64 bytes)
 {
-	free(fake_arena);
-	fake_arena = aligned_alloc(2 * MIB, ALIGN_UP(bytes, 2 * MIB));
-	direct_map = fake_arena;
+	if (direct_map)
+		munmap(direct_map, fake_arena_bytes);
+	fake_arena_bytes = bytes;
+	direct_map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (direct_map == MAP_FAILED)
+		abort();
 	fake_boot_info = (struct boot_info){
 		.magic = BOOT_INFO_MAGIC,
 		.version = BOOT_INFO_VERSION,
-		.mem = virt_to_phys(fake_map).value,
+		.mem = (u64)((u8 *)fake_map - direct_map),
 	};
 }
 
