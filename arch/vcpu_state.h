@@ -16,7 +16,18 @@
 enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
 enum segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 
+#define SEG_ATTR_TYPE 0xfu
+#define SEG_ATTR_ACCESSED (1u << 0)  /* in the type of a code or data segment */
+#define SEG_ATTR_BUSY (1u << 1)      /* in the type of a TSS */
+#define SEG_ATTR_S (1u << 4)
+#define SEG_ATTR_DPL_SHIFT 5
+#define SEG_ATTR_DPL (3u << SEG_ATTR_DPL_SHIFT)
+#define SEG_ATTR_P (1u << 7)
+#define SEG_ATTR_L (1u << 13)
+#define SEG_ATTR_DB (1u << 14)
+#define SEG_ATTR_G (1u << 15)
 #define SEG_ATTR_UNUSABLE (1u << 16)
+
 #define XSAVE_BYTES_MAX 4096
 
 enum vcpu_activity {
@@ -93,3 +104,8 @@ void vcpu_state_reset(struct vcpu_state *state);
  */
 struct hv_limits;
 int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *limits, const char **why);
+
+/* Each of the eight memory types of a PAT is one that exists (SDM 3A 12.12.2, APM 2 7.8.1). */
+bool vcpu_pat_is_valid(u64 pat);
+/* CR0, CR4, EFER and CS say so (SDM 1 3.1). */
+bool vcpu_is_64bit(const struct vcpu_state *state);

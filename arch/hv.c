@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The choice of a virtualization extension at start. Back ends are in the linker set
+ * .hv_ops; at most one of them fits a machine.
+ */
+#include "arch/hv.h"
+
+#include "arch/smp.h"
+#include "kernel/errno.h"
+#include "kernel/log.h"
+
+extern struct hv_ops *const hv_ops_start[], *const hv_ops_end[];
+
+struct hv_ops *hv;
+const char *hv_missing = "virtualization has not been started";
+
+struct enabling {
+	struct hv_ops *ops;
+	unsigned failed;
+	const char *why;
+};
+
+static void enable_here(void *context)
+{
+	struct enabling *enabling = context;
+
+	if (enabling->ops->cpu_enable(&enabling->why) != 0)
+		enabling->failed++;
+}
+
+static void disable_here(void *context)
+{
+	struct hv_ops *ops = context;
+
+	ops->cpu_disable();
+}
+
+int hv_init(void)
+{
+	struct enabling enabling = { 0 };
+
+	for (struct hv_ops *const *entry = hv_ops_start; !enabling.ops && entry < hv_ops_end; entry++) {
+		if ((*entry)->probe(&hv_missing) == 0)
+			enabling.ops = *entry;
+	}
+	if (!enabling.ops)
+		return -ENODEV;
+
+	smp_call_each(enable_here, &enabling);
+	if (enabling.failed) {
+		hv_missing = enabling.why;
+		smp_call_each(disable_here, enabling.ops);
+		return -ENODEV;
+	}
+	hv = enabling.ops;
+	hv_missing = NULL;
+	log_info("%s: %u-bit guest addresses%s%s", hv->name, hv->limits.physical_bits,
+		 hv->limits.has_huge_pages ? ", 1 GiB pages" : "", hv->limits.tsc_ratio_max ? ", TSC scaling" : "");
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The AMD-V back end's own structures. All functions run on the vCPU's CPU with
+ * interrupts off, unless they say otherwise.
+ */
+#pragma once
+
+#include "arch/hv.h"
+#include "arch/svm/vmcb.h"
+
+/* CPUID Fn8000_000A EDX and others: what this machine's AMD-V can do beyond the needed. */
+struct svm_features {
+	bool has_clean_bits;
+	bool has_flush_by_asid;
+	bool has_pause_filter;
+	bool has_pause_threshold;
+	bool has_tsc_ratio;
+	bool has_lbr_virtualization;
+	bool has_virtual_spec_ctrl; /* VMRUN switches IA32_SPEC_CTRL */
+	bool has_ibpb;
+	bool has_tsc_aux;
+	u32 asid_count;
+};
+extern struct svm_features svm_features;
+extern struct hv_ops svm_ops;
+
+#define SVM_NO_CPU (~0u)
+
+/* One instruction run with TF set by us, to see an NMI window open. */
+enum svm_step { SVM_STEP_NONE, SVM_STEP_IRET, SVM_STEP_OTHER };
+
+struct svm_vcpu {
+	struct hv_vcpu hv;      /* first: the contract's part */
+	struct vmcb *vmcb;
+	hpa_t vmcb_pa;
+	const struct nested *nested;
+
+	/* live.c: in the CPU's registers while live_cpu is a CPU, here while it is SVM_NO_CPU. */
+	unsigned live_cpu;
+	u64 xcr0;               /* always true */
+	u64 dr[4];
+	u64 tsc_aux;
+	u8 *xsave;              /* a page */
+
+	u64 spec_ctrl;
+	u64 tsc_ratio;          /* 32.32 */
+
+	/* tlb.c */
+	unsigned asid_cpu;
+	u64 asid_generation;
+	u64 nested_generation;
+	bool want_flush;        /* set by any CPU */
+
+	/* events.c */
+	u64 event;              /* to inject, as EVENTINJ; meaningful while hv.is_event_queued */
+	bool is_iret_met;       /* IRET was intercepted at iret_rip and has not retired yet */
+	u64 iret_rip;
+	enum svm_step step;
+	u64 step_tf;            /* the guest's own TF meanwhile */
+
+	u32 clean;              /* CLEAN_ bits that hold at the next entry */
+};
+
+static inline struct svm_vcpu *svm_vcpu(struct hv_vcpu *hv) { return container_of(hv, struct svm_vcpu, hv); }
+
+/* What each CPU keeps for the back end. */
+struct svm_cpu {
+	hpa_t hsave;            /* VM_HSAVE_PA */
+	hpa_t host_vmcb;        /* Tern's own VMSAVE state */
+	struct svm_vcpu *live;  /* whose registers are in this CPU */
+	const struct nested *last_vm; /* only compared */
+	u64 tsc_ratio;
+	u64 asid_generation;
+	u32 asid_next;
+	bool want_flush_all;
+};
+struct svm_cpu *svm_this_cpu(void);
+
+/* controls.c: the permission maps, once on the boot CPU; -ENOMEM. */
+int svm_controls_init(void);
+/* The parts of a VMCB that never change, and first values of the others. */
+void svm_controls_setup(struct svm_vcpu *vcpu);
+void svm_trap_tsc(struct svm_vcpu *vcpu, bool trap);
+/* After VMEXIT_INVALID: which rule of APM 2 15.5.1 the VMCB breaks, in words. Pure. */
+const char *svm_why_invalid(const struct svm_vcpu *vcpu);
+
+/* live.c: x87/SSE/AVX, XCR0, DR0-3 and TSC_AUX stay in the CPU until another vCPU needs it. */
+void svm_live_acquire(struct svm_vcpu *vcpu);
+/* To memory; harmless if nothing is live here. Panics if it is live on another CPU. */
+void svm_live_release(struct svm_vcpu *vcpu);
+/* What is live is forgotten; memory counts. */
+void svm_live_drop(struct svm_vcpu *vcpu);
+void svm_set_xcr0(struct hv_vcpu *hv, u64 xcr0);
+
+/* tlb.c: chooses ASID and TLB_CONTROL for the entry that follows. */
+void svm_tlb_prepare(struct svm_vcpu *vcpu, struct svm_cpu *cpu);
+
+/* events.c: around each run. */
+void svm_events_prepare(struct svm_vcpu *vcpu);
+void svm_events_collect(struct svm_vcpu *vcpu);
+void svm_inject(struct hv_vcpu *hv, const struct hv_event *event);
+void svm_inject_exception(struct svm_vcpu *vcpu, u8 vector, bool has_error_code, u32 error_code);
+void svm_skip(struct hv_vcpu *hv, u8 insn_len);
+/* IRET, #DB, #AC exits. */
+void svm_exit_iret(struct svm_vcpu *vcpu, struct hv_exit *exit);
+void svm_exit_db(struct svm_vcpu *vcpu, struct hv_exit *exit);
+
+/* exit.c: VMCB to struct hv_exit. */
+void svm_exit_decode(struct svm_vcpu *vcpu, struct hv_exit *exit);
+
+/* msr.c: the MSRs whose truth is in the back end. False: not one of them. A bad value asks for #GP. */
+bool svm_msr_read(struct svm_vcpu *vcpu, u32 index);
+bool svm_msr_write(struct svm_vcpu *vcpu, u32 index, u64 value, bool *is_valid);
+
+/* state.c: memory only; what is live must have been released. */
+void svm_state_save(const struct svm_vcpu *vcpu, struct vcpu_state *state);
+void svm_state_load(struct svm_vcpu *vcpu, const struct vcpu_state *state);
+void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode);
+
+/* The members of struct vcpu_state that one link or one named function of state.c covers. */
+struct svm_cover {
+	const char *by;
+	u32 offset, bytes;
+};
+/* The index-th, or false at the end: for the test that each byte is covered once. */
+bool svm_state_cover(unsigned index, struct svm_cover *cover);
+
+/* npt.c */
+extern const struct nested_format svm_nested_format;
+
+/*
+ * entry.S: one VMRUN. gpr is hv_vcpu.gpr, of which RAX and RSP are in the VMCB. Interrupts
+ * are off before and after; NMIs that came meanwhile have been handled.
+ */
+void svm_run(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa);
