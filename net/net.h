@@ -11,6 +11,8 @@ void net_init(void);
 
 /* "10.77.0.2" to host byte order; 0 or -EINVAL. */
 int net_parse_ip(const char *text, u32 *ip);
+/* "10.77.0.1/24" to address and length of the network's prefix, 1..32; 0 or -EINVAL. */
+int net_parse_subnet(const char *text, u32 *ip, unsigned *bits);
 void net_format_ip(u32 ip, char text[16]);
 
 struct net_stats {

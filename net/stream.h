@@ -24,11 +24,14 @@ struct stream_address {
 struct stream_events {
 	/* Connected (for streams from stream_connect). */
 	void (*opened)(struct stream *stream, void *context);
-	/* Bytes have arrived: look with stream_peek. Called until consumed or stream_pause_events. */
+	/*
+	 * Bytes have arrived: look with stream_peek. Called again while it consumes some and
+	 * some are left; a call that consumes nothing waits for more to arrive.
+	 */
 	void (*received)(struct stream *stream, void *context);
 	/* The send ring has room again, or all that was sent is acknowledged (stream_unsent == 0). */
 	void (*sent)(struct stream *stream, void *context);
-	/* Over, err = 0 when the peer closed in order, else negative errno (-ECONNREFUSED, -ETIMEDOUT, -ECONNRESET, ...). */
+	/* Over, after all bytes were consumed or at once if err is not 0. err = 0 when the peer closed in order, else negative errno (-ECONNREFUSED, -ETIMEDOUT, -ECONNRESET, ...). */
 	void (*closed)(struct stream *stream, int err, void *context);
 };
 
@@ -42,6 +45,8 @@ struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
  * or closes it. 0 or negative errno.
  */
 int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context);
+/* Unacknowledged bytes without any progress for this long end the stream with -ETIMEDOUT. Default 3000. */
+void stream_set_timeout(struct stream *stream, u32 timeout_ms);
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *context);
 
 /* A contiguous free piece of the send ring, at most want bytes; *room is its length (0: none now). */

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Generic receive merging. A frame passes three gates: is it TCP with consistent lengths,
+ * is its checksum right (the one place where TCP checksums are verified), may it be merged.
+ */
+#include "net/gro.h"
+
+#include "kernel/string.h"
+#include "net/checksum.h"
+
+#define FLAGS_MERGED (TCP_FLAG_ACK | TCP_FLAG_PSH)
+#define IP_WITHOUT_OPTIONS 20
+#define TCP_WITHOUT_OPTIONS 20
+
+static u8 *frame_of(const struct nic_buffer *buffer) { return buffer->memory + buffer->start; }
+
+static void drop(struct nic_buffer *buffer, u64 *counter)
+{
+	(*counter)++;
+	nic_buffer_give(buffer);
+}
+
+static void deliver(struct gro *gro, struct gro_packet *flow)
+{
+	u8 *header = frame_of(flow->first);
+	struct nic_buffer *first = flow->first;
+
+	if (flow->frames > 1) {
+		put_be16(header + ETHERNET_BYTES + IP_TOTAL_LENGTH, (u16)flow->ip_total);
+		packet_finish_ip(header, flow->at.ip_bytes);
+	}
+	flow->first = NULL;
+	gro->stats->rx_packets++;
+	gro->deliver(gro->context, first, ETHERNET_BYTES + flow->ip_total);
+}
+
+static bool is_sum_right(const u8 *frame, const struct packet *packet)
+{
+	u32 tcp_total = packet->tcp_bytes + packet->payload_bytes;
+	u32 sum = packet_pseudo_sum(frame, tcp_total);
+
+	return checksum_finish(checksum_add(sum, frame + packet->tcp_offset, tcp_total)) == 0;
+}
+
+/* The same connection: IP addresses and ports. */
+static bool is_same_flow(const u8 *a, const u8 *b)
+{
+	return memcmp(a + ETHERNET_BYTES + IP_SOURCE, b + ETHERNET_BYTES + IP_SOURCE, 8) == 0 &&
+	       memcmp(a + ETHERNET_BYTES + IP_WITHOUT_OPTIONS, b + ETHERNET_BYTES + IP_WITHOUT_OPTIONS, 4) == 0;
+}
+
+static struct gro_packet *find_flow(struct gro *gro, const u8 *frame)
+{
+	for (unsigned i = 0; i < GRO_FLOWS; i++)
+		if (gro->flow[i].first && is_same_flow(frame_of(gro->flow[i].first), frame))
+			return &gro->flow[i];
+	return NULL;
+}
+
+/* A place for a new packet; the oldest one makes room if all are taken. */
+static struct gro_packet *take_place(struct gro *gro)
+{
+	struct gro_packet *flow;
+
+	for (unsigned i = 0; i < GRO_FLOWS; i++)
+		if (!gro->flow[i].first)
+			return &gro->flow[i];
+	flow = &gro->flow[gro->oldest];
+	gro->oldest = (gro->oldest + 1) % GRO_FLOWS;
+	deliver(gro, flow);
+	return flow;
+}
+
+static bool is_mergeable(const u8 *frame, const struct packet *packet)
+{
+	u8 flags = frame[packet->tcp_offset + TCP_OFF_FLAGS];
+
+	return packet->ip_bytes == IP_WITHOUT_OPTIONS && packet->tcp_bytes == TCP_WITHOUT_OPTIONS &&
+	       packet->payload_bytes > 0 && (flags & TCP_FLAG_ACK) && !(flags & ~FLAGS_MERGED);
+}
+
+/* Ethernet and IP say the same but for length, id and checksum, and the payload follows at once. */
+static bool is_next(const struct gro_packet *flow, const u8 *frame, const struct packet *packet)
+{
+	const u8 *head = frame_of(flow->first);
+	const u8 *ip = frame + ETHERNET_BYTES, *head_ip = head + ETHERNET_BYTES;
+
+	return memcmp(head, frame, ETHERNET_BYTES) == 0 && head_ip[1] == ip[1] && head_ip[8] == ip[8] &&
+	       memcmp(head_ip + IP_FLAGS, ip + IP_FLAGS, 2) == 0 &&
+	       get_be32(frame + packet->tcp_offset + TCP_OFF_SEQUENCE) == flow->next_sequence &&
+	       flow->ip_total + packet->payload_bytes <= GRO_PACKET_MAX;
+}
+
+static void append(struct gro *gro, struct gro_packet *flow, struct nic_buffer *buffer,
+		   const struct packet *packet)
+{
+	u8 *from = frame_of(buffer) + packet->tcp_offset;
+	u8 *to = frame_of(flow->first) + flow->at.tcp_offset;
+
+	memcpy(to + TCP_OFF_ACK, from + TCP_OFF_ACK, 4);
+	memcpy(to + TCP_OFF_WINDOW, from + TCP_OFF_WINDOW, 2);
+	to[TCP_OFF_FLAGS] |= from[TCP_OFF_FLAGS] & TCP_FLAG_PSH;
+
+	buffer->start = (u16)(buffer->start + packet->header_bytes);
+	buffer->bytes = (u16)packet->payload_bytes;
+	buffer->next = NULL;
+	flow->last->next = buffer;
+	flow->last = buffer;
+	flow->ip_total += packet->payload_bytes;
+	flow->next_sequence += packet->payload_bytes;
+	flow->frames++;
+	gro->stats->rx_merged++;
+}
+
+static void begin(struct gro *gro, struct nic_buffer *buffer, const struct packet *packet)
+{
+	struct gro_packet *flow = take_place(gro);
+	const u8 *tcp = frame_of(buffer) + packet->tcp_offset;
+
+	/* What follows the IP packet is Ethernet's padding. */
+	buffer->bytes = (u16)(packet->header_bytes + packet->payload_bytes);
+	*flow = (struct gro_packet){
+		.first = buffer,
+		.last = buffer,
+		.at = *packet,
+		.ip_total = buffer->bytes - ETHERNET_BYTES,
+		.next_sequence = get_be32(tcp + TCP_OFF_SEQUENCE) + packet->payload_bytes,
+		.frames = 1,
+	};
+}
+
+static void add_tcp(struct gro *gro, struct nic_buffer *buffer, const struct packet *packet)
+{
+	const u8 *frame = frame_of(buffer);
+	bool is_plain = packet->ip_bytes == IP_WITHOUT_OPTIONS;
+	struct gro_packet *flow = is_plain ? find_flow(gro, frame) : NULL;
+	bool can_merge = is_mergeable(frame, packet);
+
+	if (flow && can_merge && is_next(flow, frame, packet)) {
+		append(gro, flow, buffer, packet);
+		return;
+	}
+	if (flow)
+		deliver(gro, flow);
+	if (can_merge) {
+		begin(gro, buffer, packet);
+		return;
+	}
+	gro->stats->rx_packets++;
+	gro->deliver(gro->context, buffer, buffer->bytes);
+}
+
+void gro_add(struct gro *gro, struct nic_buffer *buffer)
+{
+	const u8 *frame = frame_of(buffer);
+	struct packet packet;
+
+	buffer->next = NULL;
+	switch (packet_parse(frame, buffer->bytes, buffer->bytes, &packet)) {
+	case PACKET_BROKEN:
+		drop(buffer, &gro->stats->rx_drop_header);
+		return;
+	case PACKET_OTHER:
+		gro->stats->rx_packets++;
+		gro->deliver(gro->context, buffer, buffer->bytes);
+		return;
+	case PACKET_TCP:
+		break;
+	}
+	if (!buffer->is_sum_good && !is_sum_right(frame, &packet)) {
+		drop(buffer, &gro->stats->rx_drop_checksum);
+		return;
+	}
+	add_tcp(gro, buffer, &packet);
+}
+
+void gro_flush(struct gro *gro)
+{
+	for (unsigned i = 0; i < GRO_FLOWS; i++)
+		if (gro->flow[i].first)
+			deliver(gro, &gro->flow[i]);
+	gro->oldest = 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Between net.c and stream.c: what the files that know lwIP tell each other.
+ * CPU 0's network service only.
+ */
+#pragma once
+
+#include "kernel/types.h"
+
+/* The poll's second half: gives streams their events, sends what they have, acknowledges. True: more to do. */
+bool stream_poll(void);
+/* Every 10 ms: time-outs. */
+void stream_tick(void);
+/* Shows the cards what was queued. */
+void net_kick(void);
+/* Frames given to cards whose payload they may still read, ever; and how many of them are out. */
+u64 net_tx_queued(void);
+u64 net_tx_done(void);

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The network service: card to lwIP and timers, on CPU 0.
+ *
+ *   card -> on_received -> gro -> lwIP -> stream.c          stream.c -> lwIP -> nic_send -> card
+ *
+ * A poll takes a batch of frames, merges them, runs lwIP, lets the streams answer, and
+ * rings the card's bell once. While frames come the card's interrupt stays masked; when the
+ * ring is empty it is unmasked and the ring looked at once more, so no frame is overslept.
+ * A card without interrupt is polled by a timer.
+ *
+ * lwIP's err_t ends here and in stream.c.
+ */
+#include "net/net.h"
+
+#include "kernel/clock.h"
+#include "kernel/config.h"
+#include "kernel/errno.h"
+#include "kernel/fmt.h"
+#include "kernel/log.h"
+#include "kernel/sched.h"
+#include "kernel/string.h"
+#include "kernel/timer.h"
+#include "net/gro.h"
+#include "net/link.h"
+#include "net/netif.h"
+#include "net/nic.h"
+#include "net/services.h"
+#include "net/stream.h"
+
+#include "lwip/etharp.h"
+#include "lwip/init.h"
+#include "lwip/netif.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/stats.h"
+#include "netif/ethernet.h"
+
+#define POLL_BUDGET 64          /* frames of one batch: near what merges into one packet */
+#define POOL_LOW 160            /* free buffers below which frames are copied out of them */
+#define TICK_NS (TCP_TMR_INTERVAL * NS_PER_MS)
+#define ARP_TICK_NS (250 * NS_PER_MS) /* lwipopts.h counts on it */
+#define BUSY_POLL_NS (50 * NS_PER_US) /* a card without interrupt, while frames come */
+#define IDLE_POLL_NS NS_PER_MS
+#define BUSY_NS (5 * NS_PER_MS)
+
+_Static_assert(sizeof(struct pbuf_custom) <= sizeof(((struct nic_buffer *)0)->stack),
+	       "struct pbuf_custom must fit in the holder's words of a buffer");
+
+static struct link {
+	struct nic *nic;
+	struct netif netif;
+	struct gro gro;
+	u64 last_frame_ns;
+} links[NIC_COUNT_MAX];
+static unsigned link_count;
+
+static struct timer tick_timer, arp_timer, poll_timer;
+
+/* --- Receiving ------------------------------------------------------------------------ */
+
+static void buffer_freed(struct pbuf *pbuf)
+{
+	nic_buffer_give(container_of((u64 *)pbuf, struct nic_buffer, stack[0]));
+}
+
+/* A pbuf around the buffer's bytes, followed by others: total counts them all. */
+static struct pbuf *wrap(struct nic_buffer *buffer, u32 total)
+{
+	struct pbuf_custom *custom = (struct pbuf_custom *)buffer->stack;
+	struct pbuf *pbuf;
+
+	custom->custom_free_function = buffer_freed;
+	pbuf = pbuf_alloced_custom(PBUF_RAW, buffer->bytes, PBUF_REF, custom, buffer->memory + buffer->start,
+				   buffer->bytes);
+	pbuf->tot_len = (u16_t)total;
+	return pbuf;
+}
+
+static struct pbuf *wrap_chain(struct nic_buffer *first, u32 total)
+{
+	struct pbuf *head = NULL, **tail = &head;
+
+	for (struct nic_buffer *at = first, *next; at; at = next) {
+		next = at->next;
+		*tail = wrap(at, total);
+		total -= at->bytes;
+		tail = &(*tail)->next;
+	}
+	return head;
+}
+
+/*
+ * When the stack holds most of the buffers (many small segments that nobody consumes),
+ * frames move to memory of their size, so that the card always has buffers and
+ * acknowledgements always come through. The heap is the limit then, and drops are counted.
+ */
+static struct pbuf *copy_chain(struct nic *nic, struct nic_buffer *first, u32 total)
+{
+	struct pbuf *copy = pbuf_alloc(PBUF_RAW, (u16_t)total, PBUF_RAM);
+	u32 offset = 0;
+
+	for (struct nic_buffer *at = first, *next; at; at = next) {
+		next = at->next;
+		if (copy)
+			memcpy((u8 *)copy->payload + offset, at->memory + at->start, at->bytes);
+		else
+			nic->stats.rx_drop_no_buffer++;
+		offset += at->bytes;
+		nic->stats.rx_copied += copy != NULL;
+		nic_buffer_give(at);
+	}
+	return copy;
+}
+
+static void deliver(void *context, struct nic_buffer *first, u32 total)
+{
+	struct link *link = context;
+	bool is_low = link->nic->pool_free_count < POOL_LOW;
+	struct pbuf *pbuf = is_low ? copy_chain(link->nic, first, total) : wrap_chain(first, total);
+
+	if (pbuf && link->netif.input(pbuf, &link->netif) != ERR_OK)
+		pbuf_free(pbuf);
+}
+
+static void frame_received(struct nic *nic, struct nic_buffer *buffer)
+{
+	struct link *link = nic->context;
+
+	gro_add(&link->gro, buffer);
+}
+
+/* --- Sending -------------------------------------------------------------------------- */
+
+static void frame_sent(struct nic *nic, void *owner)
+{
+	(void)nic;
+	pbuf_free(owner);
+}
+
+/*
+ * A frame from lwIP's chain: all headers lie in the first pbuf; the rest is payload. For
+ * other than TCP the split point is of no meaning.
+ */
+static int frame_from(struct nic_frame *frame, struct pbuf *chain)
+{
+	struct packet packet;
+	u32 header_bytes = MIN(chain->len, NIC_HEADER_MAX);
+
+	if (packet_parse(chain->payload, header_bytes, chain->tot_len, &packet) == PACKET_TCP)
+		header_bytes = packet.header_bytes;
+	*frame = (struct nic_frame){ .header = chain->payload, .header_bytes = (u16)header_bytes };
+	for (struct pbuf *at = chain; at; at = at->next) {
+		u32 skip = at == chain ? header_bytes : 0;
+
+		if (at->len == skip)
+			continue;
+		if (frame->piece_count == NIC_PIECES_MAX)
+			return -E2BIG;
+		frame->piece[frame->piece_count++] =
+			(struct nic_piece){ (u8 *)at->payload + skip, at->len - skip };
+		frame->payload_bytes += at->len - skip;
+	}
+	return 0;
+}
+
+static err_t link_output(struct netif *netif, struct pbuf *chain)
+{
+	struct link *link = netif->state;
+	struct nic_frame frame;
+	int err;
+
+	if (frame_from(&frame, chain)) {
+		link->nic->stats.tx_drop_pieces++;
+		return ERR_BUF;
+	}
+	/* The header is copied at once; only payload must stay until the card has read it. */
+	if (frame.piece_count > 0) {
+		frame.owner = chain;
+		pbuf_ref(chain);
+	}
+	err = nic_send(link->nic, &frame);
+	if (err && frame.owner)
+		pbuf_free(chain);
+	return err == -ENOBUFS ? ERR_MEM : err ? ERR_BUF : ERR_OK;
+}
+
+void net_kick(void)
+{
+	for (unsigned i = 0; i < link_count; i++)
+		links[i].nic->ops->kick(links[i].nic);
+}
+
+u64 net_tx_queued(void)
+{
+	u64 count = 0;
+
+	for (unsigned i = 0; i < link_count; i++)
+		count += links[i].nic->tx_queued;
+	return count;
+}
+
+u64 net_tx_done(void)
+{
+	u64 count = 0;
+
+	for (unsigned i = 0; i < link_count; i++)
+		count += links[i].nic->tx_done;
+	return count;
+}
+
+/* --- Time ----------------------------------------------------------------------------- */
+
+/* lwIP has something to time; more calls do no harm. */
+void tcp_timer_needed(void)
+{
+	if (!tick_timer.is_armed)
+		timer_arm(&tick_timer, 0, clock_now_ns() + TICK_NS);
+}
+
+static void tick(struct timer *timer)
+{
+	(void)timer;
+	tcp_tmr();
+	stream_tick();
+	net_kick();
+	if (tcp_active_pcbs || tcp_tw_pcbs)
+		tcp_timer_needed();
+}
+
+static void arp_tick(struct timer *timer)
+{
+	etharp_tmr();
+	if (stream_count() > 0)
+		service_wake(); /* a stream may be waiting for a card to let go of its ring */
+	net_kick();
+	timer_arm(timer, 0, clock_now_ns() + ARP_TICK_NS);
+}
+
+static void poll_tick(struct timer *timer)
+{
+	u64 now = clock_now_ns();
+	bool is_busy = false;
+
+	for (unsigned i = 0; i < link_count; i++)
+		is_busy |= now - links[i].last_frame_ns < BUSY_NS;
+	service_wake();
+	timer_arm(timer, 0, now + (is_busy ? BUSY_POLL_NS : IDLE_POLL_NS));
+}
+
+/* --- The service ---------------------------------------------------------------------- */
+
+static unsigned poll_link(struct link *link)
+{
+	struct nic *nic = link->nic;
+	unsigned count;
+
+	nic->stats.polls++;
+	nic->ops->reclaim(nic);
+	count = nic->ops->receive(nic, POLL_BUDGET);
+	if (count > 0) {
+		nic->stats.poll_batches++;
+		link->last_frame_ns = clock_now_ns();
+		gro_flush(&link->gro);
+	}
+	return count;
+}
+
+static bool poll(struct service *service)
+{
+	bool is_more = false;
+
+	(void)service;
+	for (unsigned i = 0; i < link_count; i++) {
+		struct nic *nic = links[i].nic;
+
+		if (poll_link(&links[i]) > 0) {
+			is_more = true;
+		} else if (nic->has_irq) {
+			nic->ops->set_irq(nic, true);
+			is_more |= poll_link(&links[i]) > 0;
+		}
+	}
+	is_more |= stream_poll();
+	net_kick();
+	return is_more;
+}
+
+static struct service net_service = { .name = "net", .poll = poll };
+
+/* --- Start ---------------------------------------------------------------------------- */
+
+static err_t netif_start(struct netif *netif)
+{
+	struct link *link = netif->state;
+
+	netif->name[0] = 'n';
+	netif->name[1] = 't';
+	netif->output = etharp_output;
+	netif->linkoutput = link_output;
+	/* What lwIP may hand down in one piece; nic_send cuts it (lwipopts.h). */
+	netif->mtu = 65535;
+	netif->hwaddr_len = ETH_HWADDR_LEN;
+	memcpy(netif->hwaddr, link->nic->mac, ETH_HWADDR_LEN);
+	netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
+	return ERR_OK;
+}
+
+/* The configured MTU, or 1500 with a warning. */
+static u16 configured_mtu(const struct nic *nic)
+{
+	const char *text = config_get("host", NULL, "mtu");
+	u64 mtu;
+
+	if (!text)
+		return 1500;
+	if (str_to_u64(text, &mtu) || mtu < NIC_MTU_MIN || mtu > nic->mtu_max) {
+		log_warn("net: mtu=%s is not between %u and %u, which %s can do: using 1500", text, NIC_MTU_MIN,
+			 nic->mtu_max, nic->ops->driver);
+		return 1500;
+	}
+	return (u16)mtu;
+}
+
+static void address_or_warn(const char *key, ip4_addr_t *address)
+{
+	const char *text = config_get("host", NULL, key);
+	u32 ip = 0;
+
+	if (text && net_parse_ip(text, &ip))
+		log_warn("net: %s=%s is not an IPv4 address such as 10.77.0.1: ignored", key, text);
+	ip4_addr_set_u32(address, lwip_htonl(ip));
+}
+
+/* address=10.77.0.1/24; no address is an all-zero one. */
+static void read_addresses(ip4_addr_t *address, ip4_addr_t *mask, ip4_addr_t *gateway)
+{
+	const char *text = config_get("host", NULL, "address");
+	u32 ip = 0;
+	unsigned bits = 0;
+
+	if (text && net_parse_subnet(text, &ip, &bits))
+		log_warn("net: address=%s is not of the form 10.77.0.1/24: ignored", text);
+	ip4_addr_set_u32(address, lwip_htonl(ip));
+	ip4_addr_set_u32(mask, lwip_htonl(bits ? ~0u << (32 - bits) : 0));
+	address_or_warn("gateway", gateway);
+}
+
+static int link_start(struct link *link, struct nic *nic)
+{
+	ip4_addr_t address, mask, gateway;
+	int err;
+
+	link->nic = nic;
+	link->gro = (struct gro){ .deliver = deliver, .context = link, .stats = &nic->stats };
+	nic->context = link;
+	nic->on_received = frame_received;
+	nic->on_sent = frame_sent;
+	nic->mtu = configured_mtu(nic);
+	err = nic->ops->start(nic);
+	if (err)
+		return err;
+	/* tern.conf gives one address: it is the first card's. */
+	read_addresses(&address, &mask, &gateway);
+	if (link != links) {
+		ip4_addr_set_zero(&address);
+		ip4_addr_set_zero(&mask);
+		ip4_addr_set_zero(&gateway);
+	}
+	netif_add(&link->netif, &address, &mask, &gateway, link, netif_start, ethernet_input);
+	netif_set_up(&link->netif);
+	if (link == links)
+		netif_set_default(&link->netif);
+	return 0;
+}
+
+static void report(const struct link *link)
+{
+	char text[16];
+
+	net_format_ip(lwip_ntohl(ip4_addr_get_u32(netif_ip4_addr(&link->netif))), text);
+	log_info("%s: %s at %s, %s, MTU %u, address %s", link->nic->name, link->nic->ops->driver,
+		 link->nic->location, link->nic->irq_kind, link->nic->mtu, text);
+}
+
+struct netif *net_netif(unsigned index) { return index < link_count ? &links[index].netif : NULL; }
+struct nic *net_nic(unsigned index) { return index < link_count ? links[index].nic : NULL; }
+
+void net_init(void)
+{
+	struct nic *nic;
+
+	lwip_init();
+	timer_setup(&tick_timer, tick);
+	timer_setup(&arp_timer, arp_tick);
+	timer_setup(&poll_timer, poll_tick);
+	for (unsigned i = 0; (nic = nic_get(i)); i++) {
+		int err = link_start(&links[link_count], nic);
+
+		if (err) {
+			log_warn("%s: %s at %s does not start: %s", nic->name, nic->ops->driver, nic->location,
+				 errno_name(err));
+			continue;
+		}
+		report(&links[link_count]);
+		link_count++;
+		if (!nic->has_irq && !poll_timer.is_armed)
+			timer_arm(&poll_timer, 0, clock_now_ns() + IDLE_POLL_NS);
+	}
+	if (link_count == 0) {
+		log_warn("net: no network card that Tern knows (e1000, virtio-net): guests cannot be moved");
+		return;
+	}
+	timer_arm(&arp_timer, 0, clock_now_ns() + ARP_TICK_NS);
+	net_services_start();
+	service_add(&net_service);
+}
+
+void net_get_stats(struct net_stats *stats)
+{
+	*stats = (struct net_stats){ 0 };
+	for (unsigned i = 0; i < link_count; i++) {
+		const struct nic_stats *from = &links[i].nic->stats;
+
+		stats->rx_frames += from->rx_frames;
+		stats->rx_bytes += from->rx_bytes;
+		stats->tx_frames += from->tx_frames;
+		stats->tx_bytes += from->tx_bytes;
+#define ADD_DROP(name, words) stats->drops += from->name;
+		NIC_DROPS(ADD_DROP)
+#undef ADD_DROP
+		stats->pbufs_in_use += links[i].nic->pool_count - links[i].nic->pool_free_count -
+				       links[i].nic->rx_ring;
+	}
+	stats->pbufs_in_use += lwip_stats.memp[MEMP_PBUF]->used;
+	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
+		stats->tcp_pcbs_in_use++;
+}
