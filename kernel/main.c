@@ -143,6 +143,7 @@ void core_main(u64 boot_info_address)
 		log_error("no guests can run: %s", &hv_missing ? hv_missing : "no back end");
 	uart_enable_interrupts();
 	pci_init();                          /* before the cards' drivers look for them */
+	pci_probe_all();                     /* cards take their interrupts: the I/O APIC is ready */
 	if (net_init)
 		net_init();
 	if (vm_init)
