@@ -121,7 +121,11 @@ void apic_send_nmi_to_others(void)
 }
 
 void apic_send_init(u32 apic_id) { icr_write(apic_id, ICR_INIT | (u32)ICR_ASSERT); }
-void apic_send_startup(u32 apic_id, u8 page) { icr_write(apic_id, ICR_STARTUP | (u32)ICR_ASSERT | page); }
+
+void apic_send_startup(u32 apic_id, u8 page)
+{
+	icr_write(apic_id, ICR_STARTUP | (u32)ICR_ASSERT | page);
+}
 
 static void timer_fired(void *context)
 {
@@ -129,7 +133,7 @@ static void timer_fired(void *context)
 	timer_interrupt();
 }
 
-/* The rate of the one-shot timer, against the TSC: the best of three, as an interrupted one is too slow. */
+/* The one-shot timer's rate against the TSC. The best of three: an interrupted one is too slow. */
 static u64 measure_timer_khz(void)
 {
 	u64 best = 0;

@@ -20,7 +20,7 @@ void apic_send_nmi_to_others(void);
 void apic_send_init(u32 apic_id);
 void apic_send_startup(u32 apic_id, u8 page);
 
-/* Chooses TSC-deadline or one-shot mode; measures the timer's rate in the latter. After clock_init. */
+/* Takes TSC-deadline or one-shot mode, measures the timer's rate in the latter. After clock_init. */
 void apic_timer_init(void);
 void apic_timer_cpu_init(void);
 /* The calling CPU's next timer interrupt, in clock_now_ns() time; ~0: none. */

@@ -40,7 +40,10 @@ static void print(const char *format, ...)
 	machine->console_write(text, MIN((size_t)bytes, sizeof(text) - 1));
 }
 
-static bool is_text(u64 address) { return address >= (u64)core_text_start && address < (u64)core_text_end; }
+static bool is_text(u64 address)
+{
+	return address >= (u64)core_text_start && address < (u64)core_text_end;
+}
 
 void symbol_format(char *to, size_t size, u64 address)
 {
@@ -70,13 +73,13 @@ void backtrace_set_frame(const struct trap_frame *frame) { trapped[this_cpu()] =
 
 static void dump_registers(const struct trap_frame *f)
 {
-	print("rip %016llx  cs %04llx  rflags %08llx  vector %llu error %#llx\r\n",
-	      (unsigned long long)f->rip, (unsigned long long)f->cs, (unsigned long long)f->rflags,
-	      (unsigned long long)f->vector, (unsigned long long)f->error);
+	print("rip %016lx  cs %04lx  rflags %08lx  vector %lu error %#lx\r\n",
+	      f->rip, f->cs, f->rflags,
+	      f->vector, f->error);
 #define ROW(a, b, c, d) \
-	print("%-3s %016llx  %-3s %016llx  %-3s %016llx  %-3s %016llx\r\n", \
-	      #a, (unsigned long long)f->a, #b, (unsigned long long)f->b, \
-	      #c, (unsigned long long)f->c, #d, (unsigned long long)f->d)
+	print("%-3s %016lx  %-3s %016lx  %-3s %016lx  %-3s %016lx\r\n", \
+	      #a, f->a, #b, f->b, \
+	      #c, f->c, #d, f->d)
 	ROW(rax, rbx, rcx, rdx);
 	ROW(rsi, rdi, rbp, rsp);
 	ROW(r8, r9, r10, r11);
@@ -89,10 +92,10 @@ static void print_call(u64 address)
 	char name[96];
 
 	symbol_format(name, sizeof(name), address);
-	print("  %016llx  %s\r\n", (unsigned long long)address, name);
+	print("  %016lx  %s\r\n", address, name);
 }
 
-/* A frame is two words, [saved rbp][return address]; the chain goes up the stack and ends with 0. */
+/* A frame is [saved rbp][return address]; the chain goes up the stack and ends with 0. */
 static void dump_calls(u64 rbp)
 {
 	for (unsigned depth = 0; depth < FRAMES_MAX; depth++) {
@@ -112,8 +115,8 @@ void backtrace_dump(void)
 {
 	const struct trap_frame *frame = trapped[this_cpu()];
 
-	print("cr0 %016llx  cr2 %016llx  cr3 %016llx  cr4 %016llx\r\n", (unsigned long long)read_cr0(),
-	      (unsigned long long)read_cr2(), (unsigned long long)read_cr3(), (unsigned long long)read_cr4());
+	print("cr0 %016lx  cr2 %016lx  cr3 %016lx  cr4 %016lx\r\n", read_cr0(),
+	      read_cr2(), read_cr3(), read_cr4());
 	if (!frame) {
 		print("called from:\r\n");
 		dump_calls((u64)__builtin_frame_address(0));

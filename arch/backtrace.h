@@ -8,7 +8,7 @@ struct trap_frame;
 
 /* The registers that the next backtrace_dump on this CPU shows: those of the trap. */
 void backtrace_set_frame(const struct trap_frame *frame);
-/* Writes registers and call chain by machine->console_write. Touches only memory that it has checked. */
+/* Writes registers and call chain to the console. Touches only memory that it has checked. */
 void backtrace_dump(void);
 /* "function+0x12" for an address of the core's text; "?" elsewhere. */
 void symbol_format(char *to, size_t size, u64 address);

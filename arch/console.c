@@ -38,8 +38,8 @@ static struct uart *firmware_port(void)
 		if (uart && uart_base(uart) == facts->console.address)
 			return uart;
 	}
-	log_warn("console: firmware's port %#llx is none of COM1 to COM4",
-		 (unsigned long long)facts->console.address);
+	log_warn("console: firmware's port %#lx is none of COM1 to COM4",
+		 facts->console.address);
 	return NULL;
 }
 
@@ -78,4 +78,7 @@ void console_start(const char *host_name)
 		log_error("console: no memory for the shell");
 }
 
-bool console_has_port(const char *name) { return uart_console() && strcmp(uart_name(uart_console()), name) == 0; }
+bool console_has_port(const char *name)
+{
+	return uart_console() && strcmp(uart_name(uart_console()), name) == 0;
+}

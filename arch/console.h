@@ -6,9 +6,12 @@
 
 /* Text goes to the first serial port from now on, by waiting; nothing is needed but uart_init. */
 void console_init_early(void);
-/* The port that wanted ("com2"; NULL: no wish) or firmware's SPCR table names; else stays the first. After acpi_init. */
+/*
+ * The port that wanted names ("com2"; NULL: no wish), or firmware's SPCR table; else it stays the
+ * first. After acpi_init.
+ */
 void console_choose(const char *wanted);
-/* The shell with its prompt; log and answers are queued from now on. After uart_enable_interrupts. */
+/* The shell with its prompt; log and answers are queued from now on. After time has started. */
 void console_start(const char *host_name);
 /* True if the port is the console: guests cannot have it. */
 bool console_has_port(const char *name);

@@ -212,7 +212,11 @@ static inline u64 read_rflags(void)
 	return value;
 }
 
-static inline void invlpg(const void *va) { __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory"); }
+static inline void invlpg(const void *va)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
 static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 static inline void sti(void) { __asm__ volatile("sti" : : : "memory"); }
@@ -223,7 +227,7 @@ static inline void stac(void) { __asm__ volatile("stac" : : : "memory"); }
 static inline void mfence(void) { __asm__ volatile("mfence" : : : "memory"); }
 static inline void lfence(void) { __asm__ volatile("lfence" : : : "memory"); }
 
-/* Waits for the next interrupt and takes it. SDM 2B STI: interrupts stay off until after HLT began. */
+/* Waits for the next interrupt and takes it. SDM 2B STI: they stay off until HLT has begun. */
 static inline void sti_hlt_cli(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
 
 /* Takes the interrupts that are pending now; interrupts are off before and after. */

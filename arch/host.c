@@ -23,12 +23,6 @@
 #include "kernel/string.h"
 #include "kernel/timer.h"
 
-/* Until the back end has arrived. */
-#pragma weak hv
-#pragma weak hv_missing
-static const char *hv_name(void) { return &hv && hv ? hv->name : NULL; }
-static const char *hv_lacks(void) { return &hv_missing ? hv_missing : NULL; }
-
 #define LOG_LINES_DEFAULT 50
 #define LOG_LINES_MAX 10000
 #define POWER_DELAY_NS (300 * NS_PER_MS) /* for the answer to leave the serial port */
@@ -78,22 +72,22 @@ static void show_info(struct shell *shell)
 
 	page_get_stats(&pages);
 	shell_print(shell, "Tern %s, host %s\n", TERN_VERSION, name);
-	shell_print(shell, "up              %llu.%03llu s\n", (unsigned long long)up_ms / 1000,
-		    (unsigned long long)up_ms % 1000);
+	shell_print(shell, "up              %lu.%03lu s\n", up_ms / 1000,
+		    up_ms % 1000);
 	shell_print(shell, "booted by       %s\n", loader_name());
-	shell_print(shell, "virtualization  %s\n", hv_name() ? hv_name() : hv_lacks() ? hv_lacks() : "none");
+	shell_print(shell, "virtualization  %s\n", hv ? hv->name : hv_missing);
 	shell_print(shell, "CPUs            %u\n", cpu_count);
-	shell_print(shell, "memory          %llu MiB, %llu MiB free\n", (unsigned long long)(pages.total_bytes / MIB),
-		    (unsigned long long)(pages.free_bytes / MIB));
+	shell_print(shell, "memory          %llu MiB, %llu MiB free\n", pages.total_bytes / MIB,
+		    pages.free_bytes / MIB);
 	shell_print(shell, "durable         none\n");
 
 	json_string(shell, "version", TERN_VERSION);
 	json_string(shell, "name", name);
 	json_u64(shell, "uptime_ms", up_ms);
 	json_string(shell, "loader", loader_name());
-	json_string(shell, "virtualization", hv_name() ? hv_name() : "none");
-	if (!hv_name() && hv_lacks())
-		json_string(shell, "virtualization_missing", hv_lacks());
+	json_string(shell, "virtualization", hv ? hv->name : "none");
+	if (!hv)
+		json_string(shell, "virtualization_missing", hv_missing);
 	json_u64(shell, "cpu_count", cpu_count);
 	json_u64(shell, "memory_total_bytes", pages.total_bytes);
 	json_u64(shell, "memory_free_bytes", pages.free_bytes);
@@ -114,9 +108,9 @@ static void show_cpu(struct shell *shell)
 	brand_string(brand);
 	shell_print(shell, "%s, family %u model %u stepping %u\n", brand, family, model,
 		    (unsigned)FIELD(signature, 3, 0));
-	shell_print(shell, "TSC %llu kHz (%s), %sinvariant; APIC %s, timer %s %llu kHz\n",
-		    (unsigned long long)tsc_khz, tsc_source(), tsc_is_invariant() ? "" : "not ",
-		    apic_is_x2apic() ? "x2apic" : "xapic", apic_timer_name(), (unsigned long long)apic_timer_khz());
+	shell_print(shell, "TSC %lu kHz (%s), %sinvariant; APIC %s, timer %s %lu kHz\n",
+		    tsc_khz, tsc_source(), tsc_is_invariant() ? "" : "not ",
+		    apic_is_x2apic() ? "x2apic" : "xapic", apic_timer_name(), apic_timer_khz());
 	json_string(shell, "brand", brand);
 	json_u64(shell, "family", family);
 	json_u64(shell, "model", model);
@@ -146,14 +140,14 @@ static void show_memory(struct shell *shell)
 
 	page_get_stats(&pages);
 	heap_get_stats(&heap);
-	shell_print(shell, "total           %10llu KiB\n", (unsigned long long)(pages.total_bytes / KIB));
-	shell_print(shell, "free            %10llu KiB, of it %llu pages of 2 MiB\n",
-		    (unsigned long long)(pages.free_bytes / KIB), (unsigned long long)pages.free_large_pages);
-	shell_print(shell, "least ever free %10llu KiB\n", (unsigned long long)(pages.low_water_bytes / KIB));
-	shell_print(shell, "page metadata   %10llu KiB\n", (unsigned long long)(pages.metadata_bytes / KIB));
-	shell_print(shell, "heap            %10llu bytes in %llu objects\n", (unsigned long long)heap.bytes,
-		    (unsigned long long)heap.objects);
-	shell_print(shell, "timers armed    %10llu\n", (unsigned long long)timer_armed_count());
+	shell_print(shell, "total           %10llu KiB\n", pages.total_bytes / KIB);
+	shell_print(shell, "free            %10llu KiB, of it %lu pages of 2 MiB\n",
+		    pages.free_bytes / KIB, pages.free_large_pages);
+	shell_print(shell, "least ever free %10llu KiB\n", pages.low_water_bytes / KIB);
+	shell_print(shell, "page metadata   %10llu KiB\n", pages.metadata_bytes / KIB);
+	shell_print(shell, "heap            %10lu bytes in %lu objects\n", heap.bytes,
+		    heap.objects);
+	shell_print(shell, "timers armed    %10lu\n", timer_armed_count());
 
 	json_u64(shell, "total_bytes", pages.total_bytes);
 	json_u64(shell, "free_bytes", pages.free_bytes);
@@ -182,15 +176,17 @@ static void show_log(struct shell *shell, unsigned lines)
 
 static void show_memory_map(struct shell *shell)
 {
-	static const char *const types[] = { "?", "usable", "reserved", "ACPI", "NVS", "MMIO", "bad", "loaded", "loader" };
+	static const char *const types[] = {
+		"?", "usable", "reserved", "ACPI", "NVS", "MMIO", "bad", "loaded", "loader",
+	};
 	const struct boot_mem *mem = boot ? phys_to_virt(HPA(boot->mem)) : NULL;
 
 	json_open_array(shell, "memory_map");
 	for (u32 i = 0; mem && i < boot->mem_count; i++) {
 		const char *type = types[mem[i].type < ARRAY_COUNT(types) ? mem[i].type : 0];
 
-		shell_print(shell, "%012llx %12llu %s\n", (unsigned long long)mem[i].base,
-			    (unsigned long long)mem[i].bytes, type);
+		shell_print(shell, "%012lx %12lu %s\n", mem[i].base,
+			    mem[i].bytes, type);
 		json_open_object(shell, NULL);
 		json_u64(shell, "base", mem[i].base);
 		json_u64(shell, "bytes", mem[i].bytes);
@@ -202,15 +198,15 @@ static void show_memory_map(struct shell *shell)
 
 static void show_interrupts(struct shell *shell)
 {
-	shell_print(shell, "spurious interrupts %llu, NMIs %llu\n", (unsigned long long)irq_spurious_count(),
-		    (unsigned long long)nmi_count());
+	shell_print(shell, "spurious interrupts %lu, NMIs %lu\n", irq_spurious_count(),
+		    nmi_count());
 	json_u64(shell, "spurious_interrupts", irq_spurious_count());
 	json_u64(shell, "nmis", nmi_count());
 	json_open_array(shell, "vectors");
 	for (int vector = 0; vector < 256; vector++) {
 		if (!irq_count(vector))
 			continue;
-		shell_print(shell, "vector %#04x: %llu\n", (unsigned)vector, (unsigned long long)irq_count(vector));
+		shell_print(shell, "vector %#04x: %lu\n", (unsigned)vector, irq_count(vector));
 		json_open_object(shell, NULL);
 		json_u64(shell, "vector", (u64)vector);
 		json_u64(shell, "count", irq_count(vector));
@@ -229,10 +225,10 @@ static void show_ports(struct shell *shell)
 		if (!uart)
 			continue;
 		uart_get_stats(uart, &stats);
-		shell_print(shell, "%s%s: %llu bytes in, %llu out, %llu lost, %llu errors\n", uart_name(uart),
-			    uart == uart_console() ? " (console)" : "", (unsigned long long)stats.rx_bytes,
-			    (unsigned long long)stats.tx_bytes, (unsigned long long)stats.rx_lost,
-			    (unsigned long long)stats.errors);
+		shell_print(shell, "%s%s: %lu bytes in, %lu out, %lu lost, %lu errors\n", uart_name(uart),
+			    uart == uart_console() ? " (console)" : "", stats.rx_bytes,
+			    stats.tx_bytes, stats.rx_lost,
+			    stats.errors);
 		json_open_object(shell, NULL);
 		json_string(shell, "name", uart_name(uart));
 		json_u64(shell, "rx_bytes", stats.rx_bytes);
@@ -335,7 +331,8 @@ static void reboot_now(struct timer *timer)
 	log_error("host: this machine does not reset by ACPI or keyboard controller");
 }
 
-static enum cmd_result power_soon(struct shell *shell, const struct cmd_args *args, void (*action)(struct timer *))
+static enum cmd_result power_soon(struct shell *shell, const struct cmd_args *args,
+				  void (*action)(struct timer *))
 {
 	if (!args_flag(args, "--yes"))
 		return shell_fail(shell, &not_confirmed, "host", "every guest would end; add --yes");
@@ -375,13 +372,16 @@ SHELL_COMMAND(host_log) = {
 };
 SHELL_COMMAND(host_support) = {
 	.noun = "host", .verb = "support", .usage = "host support",
-	.help = "Everything about this host that helps to find a fault; contains no secrets.", .run = run_support,
+	.help = "Everything about this host that helps to find a fault; contains no secrets.",
+	.run = run_support,
 };
 SHELL_COMMAND(host_poweroff) = {
 	.noun = "host", .verb = "poweroff", .usage = "host poweroff --yes",
-	.help = "Switches the machine off, with every guest on it.", .options = yes_option, .run = run_poweroff,
+	.help = "Switches the machine off, with every guest on it.",
+	.options = yes_option, .run = run_poweroff,
 };
 SHELL_COMMAND(host_reboot) = {
 	.noun = "host", .verb = "reboot", .usage = "host reboot --yes",
-	.help = "Starts the machine anew; every guest on it ends.", .options = yes_option, .run = run_reboot,
+	.help = "Starts the machine anew; every guest on it ends.",
+	.options = yes_option, .run = run_reboot,
 };

@@ -53,7 +53,7 @@ static void entry_write(const struct ioapic *ioapic, u32 line, u64 entry)
 	ioapic_write(ioapic, INDEX_ENTRY(line), (u32)entry);
 }
 
-/* 8259A data sheet: ICW1..4 move both away from the exceptions' vectors, then all lines are masked. */
+/* 8259A data sheet: ICW1..4 move both away from the exceptions' vectors; then all are masked. */
 static void pic_mask(void)
 {
 	out8(PIC1, 0x11);
@@ -79,8 +79,8 @@ void ioapic_init(void)
 
 		ioapic->registers = paging_map_mmio(HPA(facts->ioapic[i].address), 4 * KIB);
 		if (!ioapic->registers) {
-			log_warn("ioapic: cannot map the one at %#llx",
-				 (unsigned long long)facts->ioapic[i].address);
+			log_warn("ioapic: cannot map the one at %#lx",
+				 facts->ioapic[i].address);
 			continue;
 		}
 		ioapic->gsi_base = facts->ioapic[i].gsi_base;

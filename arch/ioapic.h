@@ -4,7 +4,7 @@
 
 #include "arch/trap.h"
 
-/* Maps all IO-APICs of the MADT and masks every line; the 8259 pair is masked too. After acpi_init. */
+/* Maps the MADT's IO-APICs and masks every line, the 8259 pair's too. After acpi_init. */
 void ioapic_init(void);
-/* Sends ISA line irq (after the MADT's overrides) to the boot CPU with handler. 0 or negative errno. */
+/* Sends ISA line irq (after the MADT's overrides) to the calling CPU. 0 or negative errno. */
 int ioapic_route_isa(u8 irq, irq_handler handler, void *context);

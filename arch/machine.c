@@ -14,7 +14,7 @@ static unsigned machine_cpu_id(void) { return this_cpu(); }
 
 static void machine_kick(unsigned cpu) { apic_send_ipi(percpu_table[cpu].apic_id, VECTOR_KICK); }
 
-/* Interrupts are off: one that comes after the check ends the HLT, since STI takes effect after it began. */
+/* Interrupts are off: one that comes after the check ends the HLT (sti_hlt_cli says why). */
 static void machine_idle(void)
 {
 	if (!sched_is_turn_wanted())

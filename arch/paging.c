@@ -109,7 +109,7 @@ static unsigned choose_level(u64 va, u64 hpa, u64 bytes)
 	return 1;
 }
 
-/* Maps whole pages. Where a table is there already, its entries are set instead of one large page. */
+/* Maps whole pages. Where there is a table already, its entries are set, not one large page. */
 static int map(u64 va, u64 hpa, u64 bytes, u64 kind)
 {
 	while (bytes) {
@@ -143,8 +143,9 @@ static int map_direct(u64 start, u64 end, u64 kind)
 
 static bool is_memory(const struct boot_mem *range)
 {
-	return range->type == BOOT_MEM_USABLE || range->type == BOOT_MEM_ACPI || range->type == BOOT_MEM_NVS ||
-	       range->type == BOOT_MEM_LOADED || range->type == BOOT_MEM_LOADER;
+	return range->type == BOOT_MEM_USABLE || range->type == BOOT_MEM_ACPI ||
+	       range->type == BOOT_MEM_NVS || range->type == BOOT_MEM_LOADED ||
+	       range->type == BOOT_MEM_LOADER;
 }
 
 /* Writable but for [const_start, const_end), the core's text and constants. */
@@ -288,7 +289,7 @@ bool paging_is_mapped(hpa_t hpa, u64 bytes)
 	return paging_is_readable(DIRECT_MAP_BASE + hpa.value, bytes);
 }
 
-/* A window at the same offset in a 2 MiB page as the memory it shows, so that large pages can be used. */
+/* A window has the same offset in a 2 MiB page as what it shows, so that large pages fit. */
 static void *map_window(hpa_t hpa, u64 bytes, u64 kind)
 {
 	u64 start = ALIGN_DOWN(hpa.value, PAGE_BYTES), end = ALIGN_UP(hpa.value + bytes, PAGE_BYTES);

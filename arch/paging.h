@@ -17,7 +17,7 @@ int paging_init(struct boot_info *info);
 /* Physical address of the root, for other CPUs' CR3. Below 4 GiB. */
 u64 paging_root(void);
 
-/* True if the direct map shows all of the range: to be asked before following firmware's addresses. */
+/* True if the direct map shows all of the range: ask before following firmware's addresses. */
 bool paging_is_mapped(hpa_t hpa, u64 bytes);
 
 /* Device registers, uncached, not executable. NULL: no memory. Any alignment. Never unmapped. */
@@ -26,7 +26,7 @@ void *paging_map_mmio(hpa_t hpa, u64 bytes);
 void *paging_map_wc(hpa_t hpa, u64 bytes);
 
 #define STACK_BYTES 0x8000ull
-/* Top of a new stack of STACK_BYTES with an unmapped page below it; 0: no memory. Stacks are for ever. */
+/* Top of a new stack of STACK_BYTES, unmapped below it; 0: no memory. Stacks are for ever. */
 u64 stack_alloc(void);
 /* True if va lies in the guard page of a stack: for a better panic message. */
 bool stack_is_guard(u64 va);

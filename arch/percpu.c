@@ -69,8 +69,8 @@ void percpu_load(struct percpu *percpu)
 /* SDM 3A 12.12.4: as after reset (WB, WT, UC-, UC, twice), but entry 4 is write-combining. */
 #define PAT_VALUE 0x0007040100070406ull
 
-/* Guests' x87/SSE/AVX state lives in the registers; other components would need care that Tern does not take. */
-#define XCR0_WANTED (BITS(2, 0) | BITS(7, 5)) /* SDM 1 13.1: x87, SSE, AVX, AVX-512 */
+/* SDM 1 13.1: x87, SSE, AVX, AVX-512. Others would need care that Tern does not take. */
+#define XCR0_WANTED (BITS(2, 0) | BITS(7, 5))
 
 static u64 xcr0_offered(void)
 {
@@ -101,7 +101,8 @@ void percpu_set_controls(void)
 	/* Loaders may have left these; Tern uses none of them. */
 	cr4 &= ~(CR4_PCIDE | CR4_TSD | CR4_VMXE | CR4_FSGSBASE);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
-	write_cr0((read_cr0() | CR0_WP | CR0_NE | CR0_MP | CR0_ET) & ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW | CR0_AM));
+	write_cr0((read_cr0() | CR0_WP | CR0_NE | CR0_MP | CR0_ET) &
+		  ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW | CR0_AM));
 	write_cr4(cr4);
 	wrmsr(MSR_PAT, PAT_VALUE);
 	if (cr4 & CR4_OSXSAVE)

@@ -36,7 +36,7 @@ static inline unsigned this_cpu(void)
 	return cpu;
 }
 
-/* GDT, TSS, GS base, control registers and IDT of the calling CPU. Its percpu has cpu and stacks set. */
+/* GDT, TSS, GS base, IDT and control registers of the calling CPU; cpu and stacks are set already. */
 void percpu_load(struct percpu *percpu);
 /* Control registers, EFER and XCR0 as Tern wants them (arch/percpu.c says which). */
 void percpu_set_controls(void);

@@ -119,7 +119,7 @@ static bool trampoline_find(const struct boot_info *info)
 static struct trampoline_words *trampoline_copy(const struct boot_info *info)
 {
 	u8 *page = phys_to_virt(trampoline);
-	struct trampoline_words *words = (struct trampoline_words *)(page + (trampoline_words - trampoline_start));
+	struct trampoline_words *words = (void *)(page + (trampoline_words - trampoline_start));
 
 	memcpy(page, trampoline_start, (size_t)(trampoline_end - trampoline_start));
 	words->gdt_base += (u32)trampoline.value;
@@ -216,8 +216,8 @@ static void start_all(const struct acpi_facts *facts, struct trampoline_words *w
 		}
 		skew = tsc_skew(cpu_count++);
 		if (skew)
-			log_warn("smp: TSC of CPU %u is %llu ticks off the boot CPU's", percpu->cpu,
-				 (unsigned long long)skew);
+			log_warn("smp: TSC of CPU %u is %lu ticks off the boot CPU's", percpu->cpu,
+				 skew);
 	}
 }
 

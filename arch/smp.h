@@ -14,7 +14,7 @@ int smp_alloc_stacks(struct percpu *percpu);
 
 /* Starts every usable CPU of the MADT. They wait for smp_release. Sets cpu_count. */
 void smp_init(const struct boot_info *info);
-/* Runs fn on every CPU, the caller's first, one after the other, and waits. At start only, before smp_release. */
+/* Runs fn on every CPU, the caller's first, one after the other. Only before smp_release. */
 void smp_call_each(void (*fn)(void *), void *context);
 /* Lets the other CPUs go on to sched_loop. */
 void smp_release(void);

@@ -12,7 +12,8 @@ trap_stubs:
 	vector = 0
 	.rept	256
 	.balign	16
-	.if	!((vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30))
+	.if	!((vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || \
+		  (vector == 21) || (vector == 29) || (vector == 30))
 	pushq	$0
 	.endif
 	pushq	$vector
@@ -20,7 +21,7 @@ trap_stubs:
 	vector = vector + 1
 	.endr
 
-/* The CPU aligned rsp to 16 and pushed 6 words with the error code; vector and 15 registers keep it so. */
+/* The CPU aligned rsp to 16; 6 words with the error code, vector and 15 registers keep it so. */
 	.type trap_common, @function
 trap_common:
 	pushq	%rax

@@ -90,12 +90,12 @@ static void handle_exception(struct trap_frame *frame)
 		return;
 	backtrace_set_frame(frame);
 	if (frame->vector == VECTOR_PF)
-		panic("#PF page fault: %s of %#llx, error %#llx, at %#llx",
+		panic("#PF page fault: %s of %#lx, error %#lx, at %#lx",
 		      frame->error & BIT(4) ? "execution" : frame->error & BIT(1) ? "write" : "read",
-		      (unsigned long long)read_cr2(), (unsigned long long)frame->error,
-		      (unsigned long long)frame->rip);
-	panic("%s, error %#llx, at %#llx", exception_names[frame->vector],
-	      (unsigned long long)frame->error, (unsigned long long)frame->rip);
+		      read_cr2(), frame->error,
+		      frame->rip);
+	panic("%s, error %#lx, at %#lx", exception_names[frame->vector],
+	      frame->error, frame->rip);
 }
 
 static void handle_interrupt(unsigned vector)

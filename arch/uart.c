@@ -16,7 +16,10 @@
 #define FIFO_BYTES 16
 #define WAIT_POLLS 200000 /* of the line status; a port read takes at least 0.2 us */
 
-enum { RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6 };
+enum {
+	RBR = 0, THR = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6,
+	DLL = 0, DLM = 1, /* with LCR_DLAB */
+};
 
 #define IER_RX BIT(0)
 #define IER_TX BIT(1)
@@ -113,7 +116,7 @@ void uart_init(void)
 	}
 }
 
-/* Moves received bytes to the ring while there is room; the rest stays in the port, and the sender waits. */
+/* Moves received bytes to the ring while there is room; the rest waits in the port. */
 static void receive(struct uart *uart)
 {
 	u8 status;
@@ -185,7 +188,10 @@ void uart_enable_interrupts(void)
 	}
 }
 
-struct uart *uart_port(unsigned n) { return n < UART_COUNT && ports[n].is_present ? &ports[n] : NULL; }
+struct uart *uart_port(unsigned n)
+{
+	return n < UART_COUNT && ports[n].is_present ? &ports[n] : NULL;
+}
 
 struct uart *uart_by_name(const char *name)
 {

@@ -28,7 +28,7 @@ u16 uart_base(const struct uart *uart);
 
 /* The next received byte, or -1. */
 int uart_read(struct uart *uart);
-/* Writes what fits now and returns how much that was; when less than bytes, services are woken later. */
+/* Writes what fits now and returns how much that was; if less than bytes, notify is called later. */
 size_t uart_write(struct uart *uart, const void *data, size_t bytes);
 /* Writes all by waiting, at most some ms a byte: for early messages and panic. */
 void uart_write_wait(struct uart *uart, const void *data, size_t bytes);

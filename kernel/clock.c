@@ -6,8 +6,6 @@
 #include "kernel/clock.h"
 #include "arch/cpu.h"
 
-#define NS_PER_KHZ_TICK 1000000ull /* ns in the ms that tsc_khz counts ticks of */
-
 u64 tsc_khz;
 static u64 start_tsc;
 
@@ -17,15 +15,18 @@ void clock_init(u64 khz)
 	tsc_khz = khz;
 }
 
-u64 clock_tsc_to_ns(u64 ticks) { return ticks / tsc_khz * NS_PER_KHZ_TICK + ticks % tsc_khz * NS_PER_KHZ_TICK / tsc_khz; }
+u64 clock_tsc_to_ns(u64 ticks)
+{
+	return ticks / tsc_khz * NS_PER_MS + ticks % tsc_khz * NS_PER_MS / tsc_khz;
+}
 
 u64 clock_ns_to_tsc(u64 ns)
 {
-	u64 ms = ns / NS_PER_KHZ_TICK;
+	u64 ms = ns / NS_PER_MS;
 
 	if (ms >= ~0ull / tsc_khz)
 		return ~0ull;
-	return ms * tsc_khz + ns % NS_PER_KHZ_TICK * tsc_khz / NS_PER_KHZ_TICK;
+	return ms * tsc_khz + ns % NS_PER_MS * tsc_khz / NS_PER_MS;
 }
 
 u64 clock_now_ns(void) { return tsc_khz ? clock_tsc_to_ns(rdtsc() - start_tsc) : 0; }

@@ -31,12 +31,6 @@
 #include "net/net.h"
 #include "vmm/vm.h"
 
-/* Until these parts have arrived. */
-#pragma weak hv_init
-#pragma weak hv_missing
-#pragma weak net_init
-#pragma weak vm_init
-
 #define CONFIG_FILE "tern.conf"
 
 /* For what makes it impossible to go on: says why and stops. */
@@ -112,8 +106,8 @@ static void log_start(void)
 	struct page_stats pages;
 
 	page_get_stats(&pages);
-	log_info("%u CPU%s, %llu MiB, TSC %llu MHz by %s", cpu_count, cpu_count == 1 ? "" : "s",
-		 (unsigned long long)(pages.total_bytes / MIB), (unsigned long long)(tsc_khz / 1000), tsc_source());
+	log_info("%u CPU%s, %llu MiB, TSC %lu MHz by %s", cpu_count, cpu_count == 1 ? "" : "s",
+		 pages.total_bytes / MIB, tsc_khz / 1000, tsc_source());
 }
 
 void core_main(u64 boot_info_address) NORETURN;
@@ -139,15 +133,14 @@ void core_main(u64 boot_info_address)
 	init_time();                         /* against the FADT's timer; from here on there is time */
 	smp_init(info);                      /* needs time to wait, and this CPU's timer rate */
 	log_start();
-	if (!&hv_missing || hv_init())                       /* on every CPU, while they wait */
-		log_error("no guests can run: %s", &hv_missing ? hv_missing : "no back end");
+	if (hv_init())                       /* on every CPU, while they wait */
+		log_error("no guests can run: %s", hv_missing);
 	uart_enable_interrupts();
 	pci_init();                          /* before the cards' drivers look for them */
 	pci_probe_all();                     /* cards take their interrupts: the I/O APIC is ready */
-	if (net_init)
-		net_init();
-	if (vm_init)
-		vm_init();
+	pci_probe_all();
+	net_init();
+	vm_init();
 	console_start(host_name());          /* last, so that the prompt means: ready */
 	smp_release();
 	sched_loop();

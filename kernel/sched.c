@@ -87,7 +87,9 @@ void sched_remove(struct runnable *runnable)
 void sched_note(unsigned cpu)
 {
 	/* Who sees the flag set already may rely on the kick of him who set it. */
-	if (!__atomic_exchange_n(&cpus[cpu].is_turn_wanted, 1, __ATOMIC_SEQ_CST) && cpu != machine->cpu_id())
+	if (__atomic_exchange_n(&cpus[cpu].is_turn_wanted, 1, __ATOMIC_SEQ_CST))
+		return;
+	if (cpu != machine->cpu_id())
 		machine->kick(cpu);
 }
 
@@ -172,7 +174,8 @@ static struct runnable *choose_runnable(struct sched_cpu *cpu, bool *is_alone)
 	return chosen;
 }
 
-static void run_slice(struct sched_cpu *cpu, struct runnable *runnable, bool is_alone, bool are_services_busy)
+static void run_slice(struct sched_cpu *cpu, struct runnable *runnable, bool is_alone,
+		      bool are_services_busy)
 {
 	u64 start_ns = clock_now_ns();
 

@@ -37,7 +37,10 @@ struct service {
 void sched_add(struct runnable *runnable);
 /* The runnable must be blocked and not running. */
 void sched_remove(struct runnable *runnable);
-/* Any CPU, any context but NMI: run() will be called (again) soon; kicks the CPU. A wake during run() is not lost. */
+/*
+ * Any CPU, any context but NMI: run() will be called (again) soon; kicks the CPU. A wake
+ * during run() is not lost.
+ */
 void sched_wake(struct runnable *runnable);
 
 void service_add(struct service *service);

@@ -161,7 +161,7 @@ void timer_program(u64 not_later_than_ns)
 	u64 wanted_ns = first_deadline(cpu);
 
 	wanted_ns = MIN(wanted_ns, not_later_than_ns);
-	/* Programming costs a register write (an exit, under another hypervisor): an earlier interrupt will do. */
+	/* Programming is dear (an exit, under another hypervisor): an earlier interrupt will do. */
 	if (wanted_ns == ~0ull || (queue->programmed_ns && queue->programmed_ns <= wanted_ns))
 		return;
 	/* 0 says "none". */
