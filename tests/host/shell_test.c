@@ -429,7 +429,7 @@ static void help(void **state)
 static void a_long_answer_is_whole_on_a_slow_port(void **state)
 {
 	char wanted[64];
-	const char *at = sent;
+	const char *at;
 
 	(void)state;
 	answer_of("");
@@ -445,12 +445,15 @@ static void a_long_answer_is_whole_on_a_slow_port(void **state)
 	for (int i = 0; i < 2000; i++)
 		console->poll(console);
 	port_room = ~(size_t)0;
+	sent[sent_count] = 0;
+	at = strchr(sent, '\n') + 1; /* behind the echo */
 	for (unsigned i = 0; i < 30000; i++) {
-		snprintf(wanted, sizeof(wanted), "line %u of a long answer\r\n", i);
-		at = strstr(at, wanted);
-		assert_non_null(at);
+		int length = snprintf(wanted, sizeof(wanted), "line %u of a long answer\r\n", i);
+
+		assert_memory_equal(at, wanted, (size_t)length);
+		at += length;
 	}
-	assert_string_equal(strstr(at, "ok"), "ok\r\ntern:host1> ");
+	assert_string_equal(at, "ok\r\ntern:host1> ");
 	shown = sent_count;
 }
 
