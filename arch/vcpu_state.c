@@ -6,7 +6,7 @@
  */
 #include "arch/hv.h"
 
-#include "arch/cpu.h"
+#include "arch/regs.h"
 #include "kernel/errno.h"
 #include "kernel/string.h"
 

@@ -4,7 +4,7 @@
  */
 #include "arch/svm/svm.h"
 
-#include "arch/cpu.h"
+#include "arch/regs.h"
 #include "kernel/errno.h"
 #include "kernel/string.h"
 

@@ -6,7 +6,7 @@
  */
 #include "arch/svm/svm.h"
 
-#include "arch/cpu.h"
+#include "arch/regs.h"
 #include "arch/percpu.h"
 
 #define EXCEPTION_DB 1

@@ -5,7 +5,7 @@
  */
 #include "arch/svm/svm.h"
 
-#include "arch/cpu.h"
+#include "arch/regs.h"
 
 /* APM 2 3.1.7. SVME is set in the VMCB because VMRUN asks for it, and hidden from the guest. */
 static bool efer_write(struct svm_vcpu *vcpu, u64 value)

@@ -6,7 +6,7 @@
  */
 #include "arch/svm/svm.h"
 
-#include "arch/cpu.h"
+#include "arch/regs.h"
 #include "kernel/string.h"
 
 enum link_side { IN_VMCB, IN_VCPU };

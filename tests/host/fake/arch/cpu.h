@@ -2,7 +2,7 @@
 /* arch/cpu.h for host tests: time is a variable, instructions are C. */
 #pragma once
 
-#include "kernel/bits.h"
+#include "arch/regs.h"
 
 /* What rdtsc returns. One object over all files of a test. */
 __attribute__((weak)) u64 fake_tsc;
