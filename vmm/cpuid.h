@@ -33,5 +33,7 @@ void cpuid_policy_make(struct cpuid_policy *policy);
  * -ENODEV: another vendor; -EOPNOTSUPP: a feature is missing. why names it ("avx2", "vendor GenuineIntel, here AuthenticAMD").
  */
 int cpuid_policy_check(const struct cpuid_policy *policy, char *why, size_t why_bytes);
+/* True if the policy shows all XSAVE components of the value. */
+bool cpuid_allows_xcr0(const struct cpuid_policy *policy, u64 xcr0);
 /* The guest executed CPUID. */
 void cpuid_exit(struct vcpu *vcpu);

@@ -48,6 +48,9 @@ void *gmem_page(const struct gmem *gmem, u64 index);
 int gmem_read(struct gmem *gmem, gpa_t gpa, void *to, size_t bytes);
 int gmem_write(struct gmem *gmem, gpa_t gpa, const void *from, size_t bytes);
 
+/* Sets bits in an aligned word, atomically to the guest: for its page tables. -EFAULT if it is not RAM. */
+int gmem_or32(struct gmem *gmem, gpa_t gpa, u32 bits);
+
 /* True if [gpa, gpa+bytes) is all RAM. */
 bool gmem_is_ram(const struct gmem *gmem, gpa_t gpa, u64 bytes);
 

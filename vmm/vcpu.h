@@ -26,6 +26,7 @@ struct vcpu {
 	bool sipi_pending;
 	u8 sipi_vector;
 	u64 tsc_adjust;
+	u8 tpr_given;           /* task priority at the last entry */
 	u64 xcr0;               /* as the guest set it, for CPUID leaf 0xD */
 	u64 entry_count;        /* odd while inside the guest: what gmem_flush_vcpus waits on */
 	u64 exit_count[HV_EXIT_UNKNOWN + 1];
@@ -37,6 +38,8 @@ void vcpu_destroy(struct vcpu *vcpu);
 
 /* Asks the vCPU to leave the guest and park; is_parked says when it has. */
 void vcpu_park(struct vcpu *vcpu);
+/* If the vCPU belongs to the calling CPU, which is not in its run(): parks it now. No lock held. */
+void vcpu_park_here(struct vcpu *vcpu);
 /* Lets a parked vCPU go on. */
 void vcpu_unpark(struct vcpu *vcpu);
 /* Out of the guest, its state complete in memory, and its CPU done with it. */
@@ -52,6 +55,9 @@ void vcpu_nmi(struct vcpu *vcpu);
 void vcpu_inject_gp(struct vcpu *vcpu, u32 error_code);
 void vcpu_inject_ud(struct vcpu *vcpu);
 void vcpu_inject_pf(struct vcpu *vcpu, u64 address, u32 error_code);
+
+/* IA32_TSC_AUX, for RDTSCP. */
+u64 vcpu_tsc_aux(struct vcpu *vcpu);
 
 /* Whole state of a parked vCPU. */
 void vcpu_save(struct vcpu *vcpu, struct vcpu_state *state);

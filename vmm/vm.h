@@ -56,7 +56,10 @@ struct vm {
 	u8 id[16];             /* for its life, on all hosts; zero until migrate/ first needs it */
 	u64 epoch;             /* of ownership; grows with each hand-over (migrate/handover.c) */
 	void *migration;       /* migrate/'s own; NULL when the VM is not moving */
-	bool want_poweroff, want_reset; /* set by devices, handled on CPU 0 */
+	/* Set on any CPU, acted upon by the service of vm.c. */
+	bool want_poweroff, want_reset; /* by devices */
+	bool is_killed;        /* somebody has taken it upon himself to write why */
+	bool want_kill;        /* and why is written */
 };
 
 /* Calls body for each VM: list_for_each(vm, &vm_list, struct vm, link). */
@@ -89,6 +92,12 @@ int vm_power_button(struct vm *vm);
 void vm_destroy(struct vm *vm);
 /* Any CPU, lock or no lock: the guest did what hardware has no answer for. It stops, its neighbours live. */
 void vm_kill(struct vm *vm, const char *why, u64 value);
+
+/*
+ * The guest powered off, reset or was killed, and that is not acted upon yet: whoever has halted the VM
+ * for a move gives it back (vm_go), since this request does not travel.
+ */
+bool vm_wants_attention(const struct vm *vm);
 
 /* Called when a VM has been created, changed state or is about to be freed; migrate/ uses it. Optional, may be NULL. */
 extern void (*vm_on_destroy)(struct vm *vm);
