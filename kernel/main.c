@@ -8,11 +8,13 @@
  */
 #include "arch/acpi.h"
 #include "arch/apic.h"
+#include "arch/blocks.h"
 #include "arch/console.h"
 #include "arch/cpu.h"
 #include "arch/host.h"
 #include "arch/hv.h"
 #include "arch/ioapic.h"
+#include "arch/mce.h"
 #include "arch/paging.h"
 #include "arch/pci.h"
 #include "arch/percpu.h"
@@ -40,12 +42,28 @@ static NORETURN void give_up(const char *why)
 	machine->halt();
 }
 
+/* boot/handoff.h promises it, and paging and page allocator rely on it. */
+static bool is_map_sorted(const struct boot_info *info)
+{
+	const struct boot_mem *mem = phys_to_virt(HPA(info->mem));
+	u64 end = 0;
+
+	for (u32 i = 0; i < info->mem_count; i++) {
+		if (mem[i].base < end || mem[i].base + mem[i].bytes < mem[i].base)
+			return false;
+		end = mem[i].base + mem[i].bytes;
+	}
+	return info->mem_count > 0;
+}
+
 static struct boot_info *check_boot_info(u64 address)
 {
 	struct boot_info *info = phys_to_virt(HPA(address));
 
 	if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION)
 		give_up("loader and core do not belong together; install both from the same build of Tern");
+	if (!is_map_sorted(info))
+		give_up("the loader's memory map is empty or out of order; this is a fault of Tern's loader");
 	return info;
 }
 
@@ -80,10 +98,11 @@ static void init_config(const struct boot_info *info)
 
 static void init_interrupts(void)
 {
-	if (apic_init(acpi_get()->lapic_address))
+	if (apic_init())
 		give_up("the local APIC cannot be mapped");
 	percpu_table[0].apic_id = apic_id();
 	ioapic_init();
+	mce_cpu_init();
 }
 
 static u16 pm_timer_port(void)
@@ -120,6 +139,7 @@ void core_main(u64 boot_info_address)
 	direct_map = (u8 *)DIRECT_MAP_BASE;
 	trap_init();                         /* first, so that every later mistake is told */
 	percpu_load(&percpu_table[0]);       /* this CPU can say who it is */
+	blocks_init();                       /* before the first large copy */
 	uart_init();                         /* and where to */
 	console_init_early();
 	log_info("Tern %s", TERN_VERSION);
