@@ -61,6 +61,14 @@ OBJECTS := $(CORE_C:%.c=$(B)/%.o) $(CORE_S:%.S=$(B)/%.S.o) $(THIRD_PARTY_C:%.c=$
 all: $(B)/tern.elf $(B)/BOOTX64.EFI
 objects: $(OBJECTS)
 
+# The guest's DSDT, as an array that vmm/acpi_tables.c includes.
+build/gen/dsdt.hex: vmm/dev/dsdt.asl Makefile
+	$(call say,IASL,$<)
+	@mkdir -p $(@D)
+	$(Q)iasl -we -tc -p $(@D)/dsdt $< >$(@D)/dsdt.log 2>&1 || { cat $(@D)/dsdt.log >&2; exit 1; }
+	$(Q)sed -i 's/^unsigned char/static const unsigned char/' $@
+$(B)/vmm/acpi_tables.o build/host/vmm/acpi_tables.o: build/gen/dsdt.hex
+
 $(B)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)

@@ -309,7 +309,7 @@ static bool console_poll(struct service *service)
 	return is_more;
 }
 
-void console_init(void)
+void vm_console_init(void)
 {
 	static struct service service = { .name = "console", .poll = console_poll };
 

@@ -12,7 +12,7 @@ struct vm;
 struct vm_console;
 
 /* Once, on CPU 0: the service that moves bytes between guests and ports. After uart_enable_interrupts. */
-void console_init(void);
+void vm_console_init(void);
 
 /* CPU 0. console_create: 0, -ENOMEM. console_destroy unbinds and sends an attached shell back to its prompt. */
 int console_create(struct vm *vm);

@@ -13,14 +13,13 @@
 #include "vmm/vm.h"
 
 #define ISA_IRQS 16
-#define TIMER_PIN 2 /* IO-APIC pin 2 is IRQ 0: pin 0 would be the PIC's output; the MADT says so */
 
 void irq_set_line(struct vm *vm, unsigned irq, bool is_high)
 {
 	if (irq < ISA_IRQS)
 		pic_set_line(vm->pic, irq, is_high);
 	if (irq < IOAPIC_PINS)
-		ioapic_set_pin(vm->ioapic, irq == IRQ_TIMER ? TIMER_PIN : irq, is_high);
+		ioapic_set_pin(vm->ioapic, irq == IRQ_TIMER ? IRQ_TIMER_PIN : irq, is_high);
 }
 
 void irq_pulse_line(struct vm *vm, unsigned irq)

@@ -12,7 +12,8 @@
 struct vcpu;
 struct vm;
 
-#define IRQ_TIMER 0   /* PIT; IO-APIC pin 2 */
+#define IRQ_TIMER 0   /* PIT */
+#define IRQ_TIMER_PIN 2 /* of the IO-APIC for IRQ 0: pin 0 would be the PIC's output; the MADT says so */
 #define IRQ_COM1 4
 #define IRQ_RTC 8
 #define IRQ_SCI 9     /* level, active high as declared in the MADT */

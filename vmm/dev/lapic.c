@@ -53,7 +53,6 @@ enum {
 #define DFR_RESERVED_ONES BITS(27, 0)
 #define DIVIDE_VALID 0xbu
 #define LVT_STATUS (BIT(12) | BIT(14)) /* delivery status, remote IRR: read-only */
-#define TIME_MAX_NS BIT(62)            /* 146 years: what a state from a peer may say */
 
 static const u32 lvt_valid[LVT_COUNT] = {
 	[LVT_TIMER] = (u32)(BITS(7, 0) | BITS(18, 16)),
@@ -514,7 +513,7 @@ static int lapic_check(const void *from)
 	bad |= state->is_lint0_high & ~1u;
 	for (unsigned i = 0; i < sizeof(state->reserved); i++)
 		bad |= state->reserved[i];
-	return bad || state->timer_next_ns > TIME_MAX_NS ? -EINVAL : 0;
+	return bad || state->timer_next_ns > DEVICE_TIME_MAX_NS ? -EINVAL : 0;
 }
 
 static int lapic_attach(struct device *dev)
@@ -522,9 +521,7 @@ static int lapic_attach(struct device *dev)
 	int err;
 
 	dev->vm->lapic[dev->instance] = dev;
-	lapic_timer_attach(dev);
-	if (dev->instance)
-		return 0;
+	device_timer_setup(&((struct lapic_wires *)dev->wires)->timer, dev, lapic_timer_update);
 	err = bus_claim_mmio(dev, LAPIC_BASE, 4096);
 	if (!err)
 		err = bus_claim_msrs(dev, MSR_X2APIC_FIRST, MSR_X2APIC_COUNT);
@@ -555,7 +552,7 @@ static void lapic_stop(struct device *dev) { lapic_timer_disarm(dev); }
 
 static void lapic_detach(struct device *dev)
 {
-	timer_cancel(&((struct lapic_wires *)dev->wires)->timer);
+	device_timer_cancel(&((struct lapic_wires *)dev->wires)->timer);
 	dev->vm->lapic[dev->instance] = NULL;
 }
 

@@ -5,8 +5,7 @@
 #pragma once
 
 #include "kernel/bits.h"
-#include "kernel/timer.h"
-#include "vmm/device.h"
+#include "vmm/dev/device_timer.h"
 
 /* Of the timer before its divider; CPUID 0x15 and 0x40000010 tell the guest the same. One tick is 1 ns. */
 #define LAPIC_TIMER_HZ 1000000000ull
@@ -57,8 +56,7 @@ struct lapic_state {
 STATE_END
 
 struct lapic_wires {
-	struct timer timer;
-	struct device *dev;
+	struct device_timer timer;
 };
 
 #define LAPIC_BASE_BSP BIT(8)
@@ -116,7 +114,6 @@ void lapic_set_cr8(struct device *dev, u8 cr8);
 
 /* --- vmm/dev/lapic_timer.c, for lapic.c --- */
 
-void lapic_timer_attach(struct device *dev);
 /* Expires what is due and arms the host's timer for the rest. */
 void lapic_timer_update(struct device *dev);
 void lapic_timer_disarm(struct device *dev);

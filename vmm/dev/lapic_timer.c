@@ -11,8 +11,6 @@
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
 
-/* No guest gets the host's loop for more than 1 in 20 us; missed periods are one interrupt. */
-#define HOST_PERIOD_MIN_NS (20 * NS_PER_US)
 /* A deadline further away is looked at again then: no conversion overflows. */
 #define DEADLINE_REACH_MS (24ull * 3600 * 1000)
 
@@ -40,9 +38,7 @@ static struct vcpu *vcpu_of(const struct device *dev) { return dev->vm->vcpu[dev
 
 static void arm(struct device *dev, u64 vm_ns)
 {
-	struct lapic_wires *wires = dev->wires;
-
-	timer_arm(&wires->timer, vcpu_of(dev)->runnable.cpu, vtime_to_host_ns(dev->vm, vm_ns));
+	device_timer_arm(&((struct lapic_wires *)dev->wires)->timer, vm_ns);
 }
 
 static void update_deadline(struct device *dev)
@@ -79,7 +75,7 @@ static void update_count(struct device *dev)
 	if (!state->timer_next_ns || (state->lvt[LVT_TIMER] & LVT_MASKED))
 		lapic_timer_disarm(dev);
 	else
-		arm(dev, is_periodic(state) ? MAX(state->timer_next_ns, now_ns + HOST_PERIOD_MIN_NS)
+		arm(dev, is_periodic(state) ? MAX(state->timer_next_ns, now_ns + DEVICE_PERIOD_MIN_NS)
 					    : state->timer_next_ns);
 }
 
@@ -91,27 +87,9 @@ void lapic_timer_update(struct device *dev)
 		update_count(dev);
 }
 
-static void timer_callback(struct timer *timer)
-{
-	struct device *dev = container_of(timer, struct lapic_wires, timer)->dev;
-
-	lock_take(&dev->vm->lock);
-	if (dev->is_started)
-		lapic_timer_update(dev);
-	lock_give(&dev->vm->lock);
-}
-
-void lapic_timer_attach(struct device *dev)
-{
-	struct lapic_wires *wires = dev->wires;
-
-	wires->dev = dev;
-	timer_setup(&wires->timer, timer_callback);
-}
-
 void lapic_timer_disarm(struct device *dev)
 {
-	timer_disarm(&((struct lapic_wires *)dev->wires)->timer);
+	device_timer_disarm(&((struct lapic_wires *)dev->wires)->timer);
 }
 
 u32 lapic_timer_count(struct device *dev)
