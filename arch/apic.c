@@ -57,13 +57,13 @@ static void apic_write(u32 offset, u64 value)
 		mmio_write32(registers + offset, (u32)value);
 }
 
-int apic_init(u64 xapic_base)
+int apic_init(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE);
 
 	is_x2apic = (cpuid(1, 0).ecx & BIT(21)) || (base & APIC_BASE_X2APIC);
 	if (!is_x2apic) {
-		registers = paging_map_mmio(HPA(xapic_base ? xapic_base : base & BITS(51, 12)), 4 * KIB);
+		registers = paging_map_mmio(HPA(base & BITS(51, 12)), 4 * KIB);
 		if (!registers)
 			return -ENOMEM;
 	}

@@ -6,8 +6,11 @@
 
 #include "kernel/types.h"
 
-/* Finds the mode, and enables the boot CPU's APIC; then apic_cpu_init on every other CPU. */
-int apic_init(u64 xapic_base);
+/*
+ * Takes the mode, and enables the boot CPU's APIC; then apic_cpu_init on every other CPU. 0, or
+ * -ENOMEM when its registers cannot be mapped.
+ */
+int apic_init(void);
 void apic_cpu_init(void);
 bool apic_is_x2apic(void);
 u32 apic_id(void);

@@ -7,6 +7,7 @@
 #include "arch/acpi.h"
 #include "arch/apic.h"
 #include "arch/cpu.h"
+#include "arch/mce.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "arch/trap.h"
@@ -83,6 +84,7 @@ static NORETURN void cpu_start(struct percpu *percpu)
 	percpu_load(percpu);
 	apic_cpu_init();
 	apic_timer_cpu_init();
+	mce_cpu_init();
 	__atomic_store_n(&percpu->is_running, true, __ATOMIC_RELEASE);
 	wait_in_gate(&gates[percpu->cpu]);
 	sched_loop();

@@ -10,6 +10,7 @@
 #include "arch/apic.h"
 #include "arch/backtrace.h"
 #include "arch/cpu.h"
+#include "arch/mce.h"
 #include "arch/percpu.h"
 #include "arch/smp.h"
 #include "kernel/errno.h"
@@ -89,6 +90,8 @@ static void handle_exception(struct trap_frame *frame)
 	if (fixup_msr(frame))
 		return;
 	backtrace_set_frame(frame);
+	if (frame->vector == VECTOR_MC)
+		mce_panic(frame->rip);
 	if (frame->vector == VECTOR_PF)
 		panic("#PF page fault: %s of %#lx, error %#lx, at %#lx",
 		      frame->error & BIT(4) ? "execution" : frame->error & BIT(1) ? "write" : "read",

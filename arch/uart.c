@@ -9,11 +9,15 @@
 #include "arch/uart.h"
 #include "arch/cpu.h"
 #include "arch/ioapic.h"
+#include "kernel/clock.h"
 #include "kernel/log.h"
+#include "kernel/machine.h"
 #include "kernel/string.h"
+#include "kernel/timer.h"
 
 #define RING_BYTES 4096u
 #define FIFO_BYTES 16
+#define POLL_NS (2 * NS_PER_MS)
 #define WAIT_POLLS 200000 /* of the line status; a port read takes at least 0.2 us */
 
 enum {
@@ -169,13 +173,34 @@ static void line_handle(void *context)
 	}
 }
 
+/* Ports without an interrupt are looked at from time to time. */
+static void poll_ports(struct timer *timer)
+{
+	for (unsigned n = 0; n < UART_COUNT; n++) {
+		if (ports[n].is_present && !ports[n].has_interrupt && ports[n].notify)
+			ports[n].notify(ports[n].notify_context);
+	}
+	timer_arm(timer, timer->cpu, timer->deadline_ns + POLL_NS);
+}
+
+static void start_polling(void)
+{
+	static struct timer poll_timer;
+
+	if (poll_timer.is_armed)
+		return;
+	timer_setup(&poll_timer, poll_ports);
+	timer_arm(&poll_timer, machine->cpu_id(), clock_now_ns() + POLL_NS);
+}
+
 void uart_enable_interrupts(void)
 {
 	for (unsigned first = 0; first < 2; first++) {
 		if (!ports[first].is_present && !ports[first + 2].is_present)
 			continue;
 		if (ioapic_route_isa(ports[first].irq, line_handle, (void *)(u64)first) < 0) {
-			log_warn("uart: no interrupt for COM%u, polling it", first + 1);
+			log_warn("uart: no interrupt for COM%u and COM%u, polling them", first + 1, first + 3);
+			start_polling();
 			continue;
 		}
 		for (unsigned n = first; n < UART_COUNT; n += 2) {

@@ -31,6 +31,7 @@
 #include "kernel/page.h"
 #include "kernel/sched.h"
 #include "net/net.h"
+#include "vmm/console.h"
 #include "vmm/vm.h"
 
 #define CONFIG_FILE "tern.conf"
@@ -160,6 +161,7 @@ void core_main(u64 boot_info_address)
 	pci_probe_all();                     /* cards take their interrupts: the I/O APIC is ready */
 	pci_probe_all();
 	net_init();
+	vm_console_init();                   /* guests write to ports from their first start */
 	vm_init();
 	console_start(host_name());          /* last, so that the prompt means: ready */
 	smp_release();
