@@ -124,10 +124,12 @@ static void exit_unknown(const struct svm_vcpu *vcpu, struct hv_exit *exit)
 	exit->unknown.info[0] = vmcb->exit_info1;
 	exit->unknown.info[1] = vmcb->exit_info2;
 	exit->why = "an exit that was not asked for";
-	if (vmcb->exit_code == VMEXIT_INVALID) {
+	if ((u32)vmcb->exit_code == VMEXIT_INVALID) {
 		exit->reason = HV_EXIT_ENTRY_FAILED;
-		exit->why = svm_why_invalid(vcpu);
-	} else if (vmcb->exit_code == VMEXIT_BUSY) {
+		exit->why = vcpu->invalid_since_load ? vcpu->invalid_since_load : svm_why_invalid(vcpu);
+		if (!exit->why)
+			exit->why = "none of the rules of APM 2 15.5.1 that Tern knows is broken";
+	} else if ((u32)vmcb->exit_code == VMEXIT_BUSY) {
 		exit->reason = HV_EXIT_ENTRY_FAILED;
 		exit->why = "the VMCB is in use";
 	}

@@ -62,6 +62,8 @@ static u64 cr4_offered(void)
 	u64 offered = 0;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(cr4_features); i++) {
+		if (cr4_features[i].leaf > cpuid(0, 0).eax)
+			continue;
 		struct cpuid_leaf leaf = cpuid(cr4_features[i].leaf, 0);
 		const u32 reg[] = { leaf.eax, leaf.ebx, leaf.ecx, leaf.edx };
 
@@ -310,12 +312,15 @@ static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 
 	run(vcpu, cpu);
 
-	hv->gpr[RAX] = vmcb->rax;
-	hv->gpr[RSP] = vmcb->rsp;
-	hv->rip = vmcb->rip;
-	hv->rflags = vmcb->rflags;
 	hv->exit_count++;
-	svm_events_collect(vcpu);
+	/* QEMU's emulation leaves Tern's own registers in the VMCB when an entry fails. */
+	if (LIKELY((u32)vmcb->exit_code < VMEXIT_BUSY)) {
+		hv->gpr[RAX] = vmcb->rax;
+		hv->gpr[RSP] = vmcb->rsp;
+		hv->rip = vmcb->rip;
+		hv->rflags = vmcb->rflags;
+		svm_events_collect(vcpu);
+	}
 	svm_exit_decode(vcpu, exit);
 }
 
@@ -334,6 +339,7 @@ static void svm_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 {
 	svm_live_drop(svm_vcpu(hv));
 	svm_state_load(svm_vcpu(hv), state);
+	svm_vcpu(hv)->invalid_since_load = svm_why_invalid(svm_vcpu(hv));
 }
 
 static void svm_set_tsc(struct hv_vcpu *hv, u64 offset, u64 ratio, bool trap)

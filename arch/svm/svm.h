@@ -59,6 +59,8 @@ struct svm_vcpu {
 	u64 step_tf;            /* the guest's own TF meanwhile */
 
 	u32 clean;              /* CLEAN_ bits that hold at the next entry */
+	/* Rule broken by the state that was loaded; only asked after a failed entry, which may have changed the VMCB. */
+	const char *invalid_since_load;
 };
 
 static inline struct svm_vcpu *svm_vcpu(struct hv_vcpu *hv) { return container_of(hv, struct svm_vcpu, hv); }
@@ -81,7 +83,7 @@ int svm_controls_init(void);
 /* The parts of a VMCB that never change, and first values of the others. */
 void svm_controls_setup(struct svm_vcpu *vcpu);
 void svm_trap_tsc(struct svm_vcpu *vcpu, bool trap);
-/* After VMEXIT_INVALID: which rule of APM 2 15.5.1 the VMCB breaks, in words. Pure. */
+/* Which rule of APM 2 15.5.1 the VMCB breaks, in words; NULL: none of those known. Pure. */
 const char *svm_why_invalid(const struct svm_vcpu *vcpu);
 
 /* live.c: x87/SSE/AVX, XCR0, DR0-3 and TSC_AUX stay in the CPU until another vCPU needs it. */

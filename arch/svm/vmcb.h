@@ -131,8 +131,9 @@ enum svm_exit_code {
 	VMEXIT_TLBSYNC = 0xa4,
 	VMEXIT_NPF = 0x400,
 };
-#define VMEXIT_INVALID (~0ull)
-#define VMEXIT_BUSY (~0ull - 1)
+/* Negative codes; QEMU's emulation writes only their lower halves. */
+#define VMEXIT_INVALID (~0u)
+#define VMEXIT_BUSY (~0u - 1)
 
 /* EXITINFO1 of IOIO, APM 2 15.10.2 */
 #define IOIO_IN BIT(0)
