@@ -7,11 +7,7 @@
 #include "kernel/bootfile.h"
 #include "kernel/errno.h"
 #include "kernel/string.h"
-#if __has_include("vmm/acpi_tables.h")
 #include "vmm/acpi_tables.h"
-#else
-static int acpi_tables_load(struct vm *vm, gpa_t *rsdp) { (void)vm; *rsdp = GPA(0); return 0; }
-#endif
 #include "vmm/load_image.h"
 
 static const struct load_protocol *const protocols[] = { &load_linux, &load_pvh };

@@ -19,6 +19,7 @@
 #include "vmm/load.h"
 #include "vmm/msr.h"
 #include "vmm/platform.h"
+#include "vmm/vm_options.h"
 #include "vmm/vtime.h"
 
 #define HALT_WAIT_NS (200 * NS_PER_MS) /* a vCPU leaves the guest within us; more means that a CPU is lost */
@@ -29,7 +30,11 @@ void (*vm_on_destroy)(struct vm *vm);
 static bool vm_poll(struct service *service);
 static struct service vm_service = { .name = "vm", .poll = vm_poll };
 
-void vm_init(void) { service_add(&vm_service); }
+void vm_init(void)
+{
+	service_add(&vm_service);
+	vm_create_configured();
+}
 
 struct vm *vm_find(const char *name)
 {

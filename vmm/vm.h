@@ -65,6 +65,7 @@ struct vm {
 /* Calls body for each VM: list_for_each(vm, &vm_list, struct vm, link). */
 extern struct list vm_list;
 
+/* Once, after hv_init: the service, and the VMs of tern.conf. */
 void vm_init(void);
 struct vm *vm_find(const char *name);
 /* Bad values give -EINVAL and *why. The guest's files are loaded at vm_start. */
