@@ -130,11 +130,26 @@ void *memset(void *to, int byte, size_t bytes)
 	return to;
 }
 
+static bool is_same_burst(const struct word *a, const struct word *b)
+{
+	u64 low = (a[0].value ^ b[0].value) | (a[1].value ^ b[1].value);
+	u64 high = (a[2].value ^ b[2].value) | (a[3].value ^ b[3].value);
+
+	low |= (a[4].value ^ b[4].value) | (a[5].value ^ b[5].value);
+	high |= (a[6].value ^ b[6].value) | (a[7].value ^ b[7].value);
+	return !(low | high);
+}
+
 int memcmp(const void *a, const void *b, size_t bytes)
 {
 	const u8 *left = a;
 	const u8 *right = b;
 
+	while (bytes >= BURST && is_same_burst((const struct word *)left, (const struct word *)right)) {
+		left += BURST;
+		right += BURST;
+		bytes -= BURST;
+	}
 	while (bytes >= WORD && ((const struct word *)left)->value == ((const struct word *)right)->value) {
 		left += WORD;
 		right += WORD;

@@ -102,16 +102,16 @@ static void compares_and_finds(void **state)
 {
 	(void)state;
 	for (int round = 0; round < 20000; round++) {
-		size_t bytes = (size_t)rand() % 40;
-		char a[48], b[48];
+		size_t bytes = (size_t)rand() % 150;
+		char a[160], b[160];
 
 		/* Few letters, so that equal beginnings are common. */
 		for (size_t i = 0; i < sizeof(a); i++) {
 			a[i] = "ab\xff"[rand() % 3 == 0 ? rand() % 3 : 0];
-			b[i] = rand() % 16 ? a[i] : 'c';
+			b[i] = rand() % 64 ? a[i] : 'c';
 		}
-		a[sizeof(a) - 1 - (size_t)rand() % 20] = 0;
-		b[sizeof(b) - 1 - (size_t)rand() % 20] = 0;
+		a[sizeof(a) - 1 - (size_t)rand() % 100] = 0;
+		b[sizeof(b) - 1 - (size_t)rand() % 100] = 0;
 		a[sizeof(a) - 1] = b[sizeof(b) - 1] = 0;
 		assert_int_equal(sign(tern_memcmp(a, b, bytes)), sign(memcmp(a, b, bytes)));
 		assert_int_equal(sign(tern_strcmp(a, b)), sign(strcmp(a, b)));

@@ -10,8 +10,43 @@ __attribute__((weak)) u64 fake_tsc;
 static inline u64 rdtsc(void) { return fake_tsc; }
 static inline u64 rdtsc_ordered(void) { return fake_tsc; }
 static inline void cpu_pause(void) { }
+
+/* CPUID knows two facts; CR3 is a variable. */
+__attribute__((weak)) bool fake_has_1g_pages;
+__attribute__((weak)) u64 fake_cr3;
+
+struct cpuid_leaf {
+	u32 eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid_leaf cpuid(u32 leaf, u32 subleaf)
+{
+	(void)subleaf;
+	if (leaf == 0x80000000)
+		return (struct cpuid_leaf){ .eax = 0x80000001 };
+	return (struct cpuid_leaf){ .edx = leaf == 0x80000001 && fake_has_1g_pages ? (u32)BIT(26) : 0 };
+}
+
+static inline u64 read_cr3(void) { return fake_cr3; }
+static inline void write_cr3(u64 value) { fake_cr3 = value; }
 static inline void mfence(void) { }
 static inline void lfence(void) { }
+
+/* Ports: a test that has any defines these; otherwise nobody answers. */
+u32 fake_in(u16 port, unsigned bytes) __attribute__((weak));
+void fake_out(u16 port, unsigned bytes, u32 value) __attribute__((weak));
+static inline u32 in_port(u16 port, unsigned bytes) { return fake_in ? fake_in(port, bytes) : ~0u; }
+static inline void out_port(u16 port, unsigned bytes, u32 value)
+{
+	if (fake_out)
+		fake_out(port, bytes, value);
+}
+static inline u8 in8(u16 port) { return (u8)in_port(port, 1); }
+static inline u16 in16(u16 port) { return (u16)in_port(port, 2); }
+static inline u32 in32(u16 port) { return in_port(port, 4); }
+static inline void out8(u16 port, u8 value) { out_port(port, 1, value); }
+static inline void out16(u16 port, u16 value) { out_port(port, 2, value); }
+static inline void out32(u16 port, u32 value) { out_port(port, 4, value); }
 
 static inline u8 mmio_read8(const volatile void *at) { return *(const volatile u8 *)at; }
 static inline u16 mmio_read16(const volatile void *at) { return *(const volatile u16 *)at; }
