@@ -63,6 +63,8 @@ static struct boot_info *check_boot_info(u64 address)
 
 	if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION)
 		give_up("loader and core do not belong together; install both from the same build of Tern");
+	if (info->complaint)
+		log_warn("loader: %s", (const char *)phys_to_virt(HPA(info->complaint)));
 	if (!is_map_sorted(info))
 		give_up("the loader's memory map is empty or out of order; this is a fault of Tern's loader");
 	return info;
