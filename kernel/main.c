@@ -101,10 +101,14 @@ static void init_config(const struct boot_info *info)
 
 static void init_interrupts(void)
 {
+	/*
+	 * The 8259 pair is silenced while the APIC still lets it through: a request of firmware's
+	 * timer that is cut off half-way stays pending in QEMU's CPU, without a vector.
+	 */
+	ioapic_init();
 	if (apic_init())
 		give_up("the local APIC cannot be mapped");
 	percpu_table[0].apic_id = apic_id();
-	ioapic_init();
 	mce_cpu_init();
 }
 

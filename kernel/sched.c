@@ -8,7 +8,8 @@
  *
  * The policy of the shared CPU, all of it:
  *   - services have SERVICE_BUDGET_NS a turn if they say that there is more to do;
- *   - then one runnable gets SLICE_NS, or less when something wants the loop before;
+ *   - then one runnable gets SLICE_NS, or LONE_SLICE_NS if no other one is ready, and less
+ *     when something wants the loop before;
  *   - but if the services used up their budget, the runnable has BUSY_SLICE_NS for
  *     itself, whatever comes in: so a bulk transfer cannot starve the guest;
  *   - a runnable alone on a CPU other than 0 has no slice: nothing waits for it.
@@ -23,6 +24,7 @@
 #define SERVICE_CPU 0
 #define SERVICE_BUDGET_NS (300 * NS_PER_US)
 #define SLICE_NS (1 * NS_PER_MS)
+#define LONE_SLICE_NS (10 * NS_PER_MS)
 #define BUSY_SLICE_NS (300 * NS_PER_US)
 
 struct sched_cpu {
@@ -174,6 +176,15 @@ static struct runnable *choose_runnable(struct sched_cpu *cpu, bool *is_alone)
 	return chosen;
 }
 
+static u64 slice_end(const struct sched_cpu *cpu, u64 now_ns, bool is_alone)
+{
+	if (cpu->undisturbed_until_ns)
+		return cpu->undisturbed_until_ns;
+	if (!is_alone)
+		return now_ns + SLICE_NS;
+	return cpu == &cpus[SERVICE_CPU] ? now_ns + LONE_SLICE_NS : ~0ull;
+}
+
 static void run_slice(struct sched_cpu *cpu, struct runnable *runnable, bool is_alone,
 		      bool are_services_busy)
 {
@@ -181,12 +192,7 @@ static void run_slice(struct sched_cpu *cpu, struct runnable *runnable, bool is_
 
 	if (are_services_busy)
 		cpu->undisturbed_until_ns = start_ns + BUSY_SLICE_NS;
-	if (are_services_busy)
-		timer_program(cpu->undisturbed_until_ns);
-	else if (is_alone && cpu != &cpus[SERVICE_CPU])
-		timer_program(~0ull);
-	else
-		timer_program(start_ns + SLICE_NS);
+	timer_program(slice_end(cpu, start_ns, is_alone));
 
 	/* Before run(), so that a wake during run() is seen after it. */
 	__atomic_store_n(&runnable->is_ready, false, __ATOMIC_SEQ_CST);
