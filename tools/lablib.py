@@ -287,6 +287,7 @@ class Lab:
         accel = choose_accel(accel, cpu)
         for old in self.hosts if self.dir.exists() else []:
             shutil.rmtree(old.dir)
+        (self.dir / "direct").unlink(missing_ok=True)
         self.dir.mkdir(parents=True, exist_ok=True)
         relay = wire == "weather" or hosts > 2
         if relay:
@@ -302,12 +303,14 @@ class Lab:
                     out.truncate(parse_size(size) * 2**20)
                 command += ["-drive", f"if=none,id=d{index},format=raw,file={image}",
                             "-device", f"nvme,drive=d{index},serial=tern{index}"]
-            self._spawn(folder, command)
+            # A client that finds no server on the direct wire does not try again.
+            server = [self.dir / "direct"] if number == 1 and hosts > 1 and not relay else []
+            self._spawn(folder, command, [folder / "com2"] + server)
         for host in self.hosts:
             self._await_prompt(host, timeout)
         return self
 
-    def _spawn(self, folder, command):
+    def _spawn(self, folder, command, needed):
         with open(folder / "stderr", "wb") as err:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
                                        start_new_session=True)
@@ -315,11 +318,11 @@ class Lab:
         (folder / "command").write_text(" ".join(command) + "\n")
         # Whoever connects to this host's sockets or its wire next must find them.
         end = time.monotonic() + 20
-        while not (folder / "com2").exists():
+        while not all(socket_path.exists() for socket_path in needed):
             if process.poll() is not None:
                 raise LabError(f"{folder.name}: the emulator did not start: {(folder / 'stderr').read_text().strip()}")
             if time.monotonic() > end:
-                raise LabError(f"{folder.name}: the emulator opened no serial port within 20 s")
+                raise LabError(f"{folder.name}: the emulator did not open its sockets within 20 s")
             time.sleep(0.01)
 
     def _start_wire(self, hosts):
