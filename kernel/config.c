@@ -25,9 +25,9 @@ struct entry {
 struct parser {
 	unsigned line;
 	unsigned wrong;
-	const char *section; /* NULL: lines are skipped */
+	const char *section; /* NULL before the first one */
 	const char *name;
-	bool is_skipping; /* the section line was reported already */
+	bool is_skipping;    /* the section line was wrong, and was reported */
 };
 
 static struct entry *entries;
@@ -123,7 +123,6 @@ static void parse_section(struct parser *parser, char *line)
 	char *end = line + strlen(line) - 1;
 	char *kind, *name;
 
-	parser->section = NULL;
 	parser->is_skipping = true;
 	if (*end != ']') {
 		report(parser, "a section line ends with ]: ", line);

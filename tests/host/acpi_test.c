@@ -380,8 +380,34 @@ static void hostile_lengths_in_the_madt(void **state)
 		acpi_parse_madt(content, madt.length, &facts);
 		assert_in_range(facts.cpu_count, 1, 3);
 		assert_int_equal(facts.cpu[0].apic_id, 0);
+		/* An entry that cannot be stepped over ends the table. */
+		if (length < 2)
+			assert_int_equal(facts.cpu_count, 1);
 		forget(NULL);
 	}
+}
+
+static void short_entries_are_left_out(void **state)
+{
+	static const u8 kinds[] = { 0, 1, 2, 5, 9 };
+	static const u8 lengths[] = { 8, 12, 10, 12, 16 };
+	struct table madt;
+
+	(void)state;
+	begin(&madt, "APIC");
+	put(&madt, 0xfee00000, 8);
+	for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
+		for (unsigned length = 2; length < lengths[i]; length++) {
+			put(&madt, kinds[i], 1);
+			put(&madt, length, 1);
+			memset(madt.bytes + madt.length, 1, length - 2);
+			madt.length += length - 2;
+		}
+	}
+	memset(&facts, 0, sizeof(facts));
+	acpi_parse_madt(madt.bytes, madt.length, &facts);
+	assert_int_equal(facts.cpu_count + facts.ioapic_count + facts.override_count, 0);
+	assert_int_equal(facts.lapic_address, 0xfee00000);
 }
 
 static void strange_ecam_is_refused(void **state)
@@ -478,6 +504,7 @@ int main(void)
 		cmocka_unit_test_teardown(broken_sums_are_refused, forget),
 		cmocka_unit_test(more_than_fits),
 		cmocka_unit_test_teardown(hostile_lengths_in_the_madt, forget),
+		cmocka_unit_test(short_entries_are_left_out),
 		cmocka_unit_test(strange_ecam_is_refused),
 		cmocka_unit_test_teardown(every_prefix, forget),
 		cmocka_unit_test_teardown(random_damage, forget),

@@ -109,6 +109,27 @@ static void every_size(void **state)
 	assert_int_equal(free_bytes(), before);
 }
 
+static void holes_in_full_slabs_are_used_again(void **state)
+{
+	static void *held[3 * 128];
+	u64 before;
+
+	(void)state;
+	/* Fills slabs to the last object. */
+	for (size_t i = 0; i < ARRAY_COUNT(held); i++)
+		held[i] = heap_alloc(32);
+	before = free_bytes();
+	for (size_t i = 0; i < ARRAY_COUNT(held); i += 5) {
+		heap_free(held[i]);
+		held[i] = NULL;
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(held); i += 5)
+		held[i] = heap_alloc(32);
+	assert_int_equal(free_bytes(), before);
+	for (size_t i = 0; i < ARRAY_COUNT(held); i++)
+		heap_free(held[i]);
+}
+
 static void limits(void **state)
 {
 	void *largest = heap_alloc(2 * MIB);
@@ -192,6 +213,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_work_keeps_content),
 		cmocka_unit_test(every_size),
+		cmocka_unit_test(holes_in_full_slabs_are_used_again),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(out_of_memory_is_an_answer),
 		cmocka_unit_test(wrong_frees_panic),
