@@ -85,7 +85,7 @@ struct hv_exit {
 
 /* The mode that instruction decoding and page walks need. */
 struct hv_mode {
-	u64 cr0, cr3, cr4, efer;
+	u64 cr0, cr3, cr4, efer, xcr0;
 	u64 base[SEG_COUNT];
 	u8 cpl;
 	u8 code_bits;            /* 16, 32, 64 */

@@ -436,7 +436,7 @@ static u32 xsave_bytes(const struct cpuid_policy *policy, u64 xcr0)
 }
 
 /* What depends on the vCPU. */
-static void fill_own(const struct vcpu *vcpu, u64 cr4, u32 index, struct cpuid_entry *out)
+static void fill_own(const struct vcpu *vcpu, const struct hv_mode *mode, u32 index, struct cpuid_entry *out)
 {
 	u32 count = vcpu->vm->config.vcpu_count;
 
@@ -445,16 +445,16 @@ static void fill_own(const struct vcpu *vcpu, u64 cr4, u32 index, struct cpuid_e
 		out->ebx |= vcpu->index << 24 | count << 16;
 		if (count > 1)
 			out->edx |= 1u << 28; /* HTT: EBX 23:16 is valid */
-		if (cr4 & CR4_OSXSAVE)
+		if (mode->cr4 & CR4_OSXSAVE)
 			out->ecx |= 1u << 27;
 		break;
 	case 7:
-		if (index == 0 && (cr4 & BIT(22)))
+		if (index == 0 && (mode->cr4 & BIT(22)))
 			out->ecx |= 1u << 4; /* OSPKE */
 		break;
 	case 0xd:
 		if (index == 0)
-			out->ebx = xsave_bytes(&vcpu->vm->cpuid, vcpu->xcr0);
+			out->ebx = xsave_bytes(&vcpu->vm->cpuid, mode->xcr0);
 		break;
 	case KVM_LEAF_LAST:
 		out->eax = (u32)vtime_tsc_khz(vcpu->vm);
@@ -496,7 +496,7 @@ void cpuid_exit(struct vcpu *vcpu)
 	else if (entry)
 		out = *entry;
 	if (entry)
-		fill_own(vcpu, mode.cr4, index, &out);
+		fill_own(vcpu, &mode, index, &out);
 	gpr[RAX] = out.eax;
 	gpr[RBX] = out.ebx;
 	gpr[RCX] = out.ecx;

@@ -148,7 +148,6 @@ static enum exit_result exit_xsetbv(struct vcpu *vcpu)
 		vcpu_inject_gp(vcpu, 0);
 		return EXIT_AGAIN;
 	}
-	vcpu->xcr0 = value;
 	hv->set_xcr0(vcpu->hv, value);
 	exit_skip(vcpu);
 	return EXIT_AGAIN;

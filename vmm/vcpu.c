@@ -312,6 +312,5 @@ void vcpu_load(struct vcpu *vcpu, const struct vcpu_state *state)
 	vcpu->tsc_adjust = state->tsc_adjust;
 	vcpu->activity = state->activity;
 	vcpu->nmi_pending = state->nmi_pending;
-	vcpu->xcr0 = state->xcr0;
 	vcpu->want_tsc_load = true;
 }

@@ -27,7 +27,6 @@ struct vcpu {
 	u8 sipi_vector;
 	u64 tsc_adjust;
 	u8 tpr_given;           /* task priority at the last entry */
-	u64 xcr0;               /* as the guest set it, for CPUID leaf 0xD */
 	u64 entry_count;        /* odd while inside the guest: what gmem_flush_vcpus waits on */
 	u64 exit_count[HV_EXIT_UNKNOWN + 1];
 };

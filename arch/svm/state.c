@@ -285,6 +285,7 @@ void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode)
 	mode->cr0 = vmcb->cr0;
 	mode->cr3 = vmcb->cr3;
 	mode->cr4 = vmcb->cr4;
+	mode->xcr0 = container_of(hv, struct svm_vcpu, hv)->xcr0;
 	mode->efer = vmcb->efer & ~EFER_SVME;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		mode->base[segment_links[i].segment] = segment_at(vmcb, i)->base;

@@ -313,6 +313,8 @@ static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 	run(vcpu, cpu);
 
 	hv->exit_count++;
+	/* QEMU 7.2 does not intercept XSETBV, so what the guest has set is read back. */
+	vcpu->xcr0 = xgetbv(0);
 	/* QEMU's emulation leaves Tern's own registers in the VMCB when an entry fails. */
 	if (LIKELY((u32)vmcb->exit_code < VMEXIT_BUSY)) {
 		hv->gpr[RAX] = vmcb->rax;

@@ -138,6 +138,7 @@ static void fake_mode(const struct hv_vcpu *hv, struct hv_mode *mode)
 		.cr3 = state->cr3,
 		.cr4 = state->cr4,
 		.efer = state->efer,
+		.xcr0 = state->xcr0,
 		.cpl = (u8)((state->segment[SEG_SS].attributes & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT),
 		.code_bits = vcpu_is_64bit(state) ? 64 : cs & SEG_ATTR_DB ? 32 : 16,
 	};
