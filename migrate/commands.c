@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The console's words for moves: migrate NAME to PEER, check, status, cancel, history, receipt, resolve. */
+#include "kernel/errno.h"
+#include "kernel/fmt.h"
+#include "kernel/log.h"
+#include "kernel/shell.h"
+#include "kernel/string.h"
+#include "migrate/codes.h"
+#include "migrate/migrate.h"
+#include "migrate/peer.h"
+#include "migrate/receive.h"
+#include "migrate/send.h"
+#include "vmm/vm.h"
+
+typedef unsigned long long ull;
+
+#define STUN_MIN_NS (100 * NS_PER_US)
+#define STUN_MAX_NS (60 * NS_PER_SEC)
+#define RATE_MIN (1000000ull) /* bits per second */
+
+/* --- words of the command line --- */
+
+static bool parse_scaled(const char *text, const char *const *unit, const u64 *scale, u64 *value)
+{
+	u64 number = 0;
+	const char *at = text;
+
+	for (; *at >= '0' && *at <= '9'; at++) {
+		if (number > ~0ull / 1000000000000ull)
+			return false;
+		number = number * 10 + (u64)(*at - '0');
+	}
+	for (unsigned i = 0; at != text && unit[i]; i++)
+		if (!strcmp(at, unit[i])) {
+			*value = number * scale[i];
+			return true;
+		}
+	return false;
+}
+
+/* "5ms", "500us", "1s"; a plain number is ms. */
+static bool parse_stun(const char *text, u64 *ns)
+{
+	static const char *const units[] = { "us", "ms", "s", "", NULL };
+	static const u64 scale[] = { NS_PER_US, NS_PER_MS, NS_PER_SEC, NS_PER_MS };
+
+	return parse_scaled(text, units, scale, ns) && *ns >= STUN_MIN_NS && *ns <= STUN_MAX_NS;
+}
+
+/* "1G", "250M": bits per second, as networks are sold; kept as bytes per second. */
+static bool parse_rate(const char *text, u64 *bytes)
+{
+	static const char *const units[] = { "G", "M", "k", "K", "", NULL };
+	static const u64 scale[] = { 1000000000, 1000000, 1000, 1000, 1 };
+
+	if (!parse_scaled(text, units, scale, bytes) || *bytes < RATE_MIN)
+		return false;
+	*bytes /= 8;
+	return true;
+}
+
+static const char *complete_vm(unsigned word, unsigned index)
+{
+	if (word != 0)
+		return NULL;
+	list_for_each(vm, &vm_list, struct vm, link)
+		if (index-- == 0)
+			return vm->config.name;
+	return NULL;
+}
+
+static const char *nth_peer(unsigned index)
+{
+	list_for_each(peer, &migration->peers, struct peer, link)
+		if (index-- == 0)
+			return peer->name;
+	return NULL;
+}
+
+static const char *complete_move(unsigned word, unsigned index)
+{
+	if (word == 1)
+		return index == 0 ? "to" : NULL;
+	return word == 2 ? nth_peer(index) : complete_vm(word, index);
+}
+
+static enum cmd_result fail(struct shell *shell, const char *code, const char *what, const char *why)
+{
+	return shell_fail(shell, migrate_code(code), what, "%s", why);
+}
+
+/* --- progress --- */
+
+static void show_progress(struct shell *shell, const struct send *send)
+{
+	const struct rounds *rounds = &send->rounds;
+	char advice[80] = "";
+
+	if (rounds_are_stalled(rounds))
+		fmt_snprintf(advice, sizeof(advice), " not converging: needs stun=%llums or rate=%lluM",
+			     (ull)(rounds->predicted_ns / NS_PER_MS + 1),
+			     (ull)(rounds_needed_rate(rounds) * 8 / 1000000 + 1));
+	shell_progress(shell, "%s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, stun %llu us%s",
+		       send->receipt.vm, send_phase_name(send), rounds->number, send_remaining_percent(send),
+		       (ull)rounds->bytes_per_sec * 8 / 1000000, (ull)send->dirty_per_sec,
+		       (ull)rounds->predicted_ns / NS_PER_US, advice);
+}
+
+static void stop_watching(void) { migration->is_watched = false; }
+
+static enum cmd_result report(struct shell *shell)
+{
+	const struct kept_receipt *kept = receipt_of_session(migration->watched);
+
+	stop_watching();
+	if (!kept)
+		return fail(shell, "E-NO-MEMORY", "migrate", "the move is over, but there was no memory for its receipt");
+	receipt_show(shell, kept);
+	if (kept->receipt.result == RECEIPT_MOVED)
+		return CMD_OK;
+	return fail(shell, kept->receipt.code, kept->receipt.vm, kept->receipt.why);
+}
+
+static enum cmd_result watch_tick(struct shell *shell, void *context)
+{
+	const struct send *send = send_find(migration->watched);
+
+	(void)context;
+	if (!migration->is_watched)
+		return CMD_OK;
+	if (!send || send->is_over)
+		return report(shell);
+	show_progress(shell, send);
+	return CMD_RUNNING;
+}
+
+static void watch_interrupt(struct shell *shell, void *context)
+{
+	(void)context;
+	shell_print(shell, "the move goes on; migrate status shows it, migrate cancel ends it\n");
+	stop_watching();
+}
+
+/* --- migrate NAME to PEER --- */
+
+static bool take_options(const struct cmd_args *args, struct send_options *options, const char **what)
+{
+	const char *stun = args_option(args, "stun"), *rate = args_option(args, "rate");
+
+	*what = stun;
+	if (stun && !parse_stun(stun, &options->stun_limit_ns))
+		return false;
+	*what = rate;
+	return !rate || parse_rate(rate, &options->rate_bytes);
+}
+
+/* The command again on a running move: new limits. */
+static enum cmd_result change_limits(struct shell *shell, struct send *send, const struct cmd_args *args)
+{
+	if (!args_option(args, "stun") && !args_option(args, "rate"))
+		return fail(shell, "E-MOVING", send->receipt.vm, "it is being moved already");
+	if (args_option(args, "stun")) {
+		send->rounds.limit_ns = send->options.stun_limit_ns;
+		send->receipt.stun_limit_us = send->options.stun_limit_ns / NS_PER_US;
+	}
+	shell_print(shell, "limits of the running move changed\n");
+	return CMD_OK;
+}
+
+static bool find_ends(struct shell *shell, const struct cmd_args *args, struct vm **vm,
+		      struct stream_address *address)
+{
+	*vm = vm_find(args->word[0]);
+	if (!*vm)
+		fail(shell, "E-NO-SUCH-VM", args->word[0], "there is no such VM (vm list)");
+	else if (strcmp(args->word[1], "to"))
+		shell_fail(shell, migrate_code("E-BAD-VALUE"), args->word[1], "say: migrate %s to PEER", args->word[0]);
+	else if (peer_resolve(args->word[2], address))
+		fail(shell, "E-NO-SUCH-PEER", args->word[2], "neither a peer (peer list) nor an address");
+	else
+		return true;
+	return false;
+}
+
+static enum cmd_result run_move(struct shell *shell, const struct cmd_args *args)
+{
+	struct send_options options = { .stun_limit_ns = ROUNDS_STUN_DEFAULT_NS };
+	struct stream_address address;
+	struct wire_reason reason;
+	struct send *send;
+	const char *what;
+	struct vm *vm;
+
+	if (!find_ends(shell, args, &vm, &address))
+		return CMD_FAILED;
+	send = send_of_vm(vm);
+	if (!take_options(args, send ? &send->options : &options, &what))
+		return fail(shell, "E-BAD-VALUE", what, "stun=100us to 60s, rate=1M or more (bits per second)");
+	if (send)
+		return change_limits(shell, send, args);
+	send = send_start(vm, args->word[2], address, &options, &reason);
+	if (!send)
+		return fail(shell, reason.code, args->word[0], reason.why);
+	if (args_flag(args, "--detach"))
+		return CMD_OK;
+	memcpy(migration->watched, send->receipt.session, sizeof(migration->watched));
+	migration->is_watched = true;
+	shell_set_tick(shell, watch_tick, watch_interrupt, NULL);
+	return CMD_RUNNING;
+}
+
+static const char *const move_options[] = { "stun", "rate", "--detach", NULL };
+SHELL_COMMAND(migrate_move) = {
+	.noun = "migrate", .verb = "*", .usage = "migrate NAME to PEER [stun=5ms] [rate=1G] [--detach]",
+	.help = "move a running VM to another host", .min_words = 3, .max_words = 3, .options = move_options,
+	.run = run_move, .complete = complete_move,
+};
+
+/* --- migrate check --- */
+
+static enum cmd_result report_check(struct shell *shell, const struct send *send)
+{
+	json_bool(shell, "tsc_trapped", send->accepted.is_tsc_trapped);
+	json_open_array(shell, "blocks");
+	for (u32 i = 0; i < send->compat.count; i++) {
+		shell_print(shell, "  %s (%s)\n", send->compat.reason[i].why, send->compat.reason[i].code);
+		json_open_object(shell, NULL);
+		json_string(shell, "code", send->compat.reason[i].code);
+		json_string(shell, "why", send->compat.reason[i].why);
+		json_close_object(shell);
+	}
+	json_close_array(shell);
+	if (send->receipt.code[0])
+		return fail(shell, send->receipt.code, send->receipt.vm, send->receipt.why);
+	if (send->accepted.is_tsc_trapped)
+		shell_print(shell, "  its TSC runs at another rate there: each read of it would be slow\n");
+	shell_print(shell, "nothing blocks it; %llu MiB would be free there after the move\n",
+		    (ull)(send->accepted.free_bytes / MIB));
+	return CMD_OK;
+}
+
+/* A check leaves no receipt, so its end is looked at before the session is freed. */
+static enum cmd_result check_tick(struct shell *shell, void *context)
+{
+	struct send *send = send_find(migration->watched);
+
+	(void)context;
+	if (send && !send->is_over)
+		return CMD_RUNNING;
+	stop_watching();
+	if (!send)
+		return fail(shell, "E-TIMEOUT", "migrate check", "the session was lost");
+	send->is_held = false;
+	return report_check(shell, send);
+}
+
+static void check_interrupt(struct shell *shell, void *context)
+{
+	struct send *send = send_find(migration->watched);
+
+	(void)shell;
+	(void)context;
+	stop_watching();
+	if (!send)
+		return;
+	send->is_held = false;
+	send_cancel(send);
+}
+
+static enum cmd_result run_check(struct shell *shell, const struct cmd_args *args)
+{
+	struct send_options options = { .stun_limit_ns = ROUNDS_STUN_DEFAULT_NS, .is_check = true };
+	struct stream_address address;
+	struct wire_reason reason;
+	struct send *send;
+	struct vm *vm;
+
+	if (!find_ends(shell, args, &vm, &address))
+		return CMD_FAILED;
+	send = send_start(vm, args->word[2], address, &options, &reason);
+	if (!send)
+		return fail(shell, reason.code, args->word[0], reason.why);
+	send->is_held = true;
+	memcpy(migration->watched, send->receipt.session, sizeof(migration->watched));
+	migration->is_watched = true;
+	shell_set_tick(shell, check_tick, check_interrupt, NULL);
+	return CMD_RUNNING;
+}
+
+SHELL_COMMAND(migrate_check) = {
+	.noun = "migrate", .verb = "check", .usage = "migrate check NAME to PEER",
+	.help = "everything that would block the move, before a byte moves", .min_words = 3, .max_words = 3,
+	.run = run_check, .complete = complete_move,
+};
+
+/* --- migrate status --- */
+
+static void show_send(struct shell *shell, const struct send *send)
+{
+	const struct rounds *rounds = &send->rounds;
+	bool is_stalled = rounds_are_stalled(rounds);
+
+	shell_print(shell, "%s to %s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, predicted stun %llu us\n",
+		    send->receipt.vm, send->receipt.to, send_phase_name(send), rounds->number,
+		    send_remaining_percent(send), (ull)rounds->bytes_per_sec * 8 / 1000000, (ull)send->dirty_per_sec,
+		    (ull)rounds->predicted_ns / NS_PER_US);
+	if (is_stalled)
+		shell_print(shell, "  not converging: needs stun=%llums or rate=%lluM\n",
+			    (ull)(rounds->predicted_ns / NS_PER_MS + 1),
+			    (ull)(rounds_needed_rate(rounds) * 8 / 1000000 + 1));
+	json_open_object(shell, NULL);
+	json_string(shell, "direction", "out");
+	json_string(shell, "vm", send->receipt.vm);
+	json_string(shell, "to", send->receipt.to);
+	json_string(shell, "phase", send_phase_name(send));
+	json_u64(shell, "round", rounds->number);
+	json_u64(shell, "remaining_percent", send_remaining_percent(send));
+	json_u64(shell, "acked_pages", send->acked_count);
+	json_u64(shell, "throughput_bps", rounds->bytes_per_sec * 8);
+	json_u64(shell, "dirty_pages_per_s", send->dirty_per_sec);
+	json_u64(shell, "predicted_stun_us", rounds->predicted_ns / NS_PER_US);
+	json_bool(shell, "is_converging", !is_stalled);
+	json_close_object(shell);
+}
+
+static void show_arrival(struct shell *shell, const struct arrival *arrival)
+{
+	const char *phase = !arrival->is_verified ? "coming in" : arrival->is_session_open ? "verified"
+										       : "held, peer silent";
+
+	shell_print(shell, "%s from %s: %s, %llu of %llu pages here\n", arrival->vm->config.name, arrival->from, phase,
+		    (ull)arrival->digests.known_count, (ull)arrival->digests.page_count);
+	json_open_object(shell, NULL);
+	json_string(shell, "direction", "in");
+	json_string(shell, "vm", arrival->vm->config.name);
+	json_string(shell, "from", arrival->from);
+	json_string(shell, "phase", phase);
+	json_u64(shell, "pages", arrival->digests.known_count);
+	json_u64(shell, "ram_pages", arrival->digests.page_count);
+	json_close_object(shell);
+}
+
+static enum cmd_result run_status(struct shell *shell, const struct cmd_args *args)
+{
+	(void)args;
+	json_open_array(shell, "moves");
+	list_for_each(send, &migration->sends, struct send, link)
+		if (!send->is_over && !send->options.is_check)
+			show_send(shell, send);
+	list_for_each(arrival, &migration->arrivals, struct arrival, link)
+		show_arrival(shell, arrival);
+	json_close_array(shell);
+	shell_print(shell, "durable=%s\n", durable_kind());
+	json_string(shell, "durable", durable_kind());
+	return CMD_OK;
+}
+
+SHELL_COMMAND(migrate_status) = {
+	.noun = "migrate", .verb = "status", .usage = "migrate status", .help = "moves that go on, both directions",
+	.run = run_status,
+};
+
+/* --- migrate cancel, history, receipt --- */
+
+static enum cmd_result run_cancel(struct shell *shell, const struct cmd_args *args)
+{
+	struct vm *vm = vm_find(args->word[0]);
+	struct send *send = vm ? send_of_vm(vm) : NULL;
+
+	if (!send || send->is_over)
+		return fail(shell, "E-NO-SUCH-MOVE", args->word[0], "it is not being moved from here");
+	send_cancel(send);
+	if (!send->is_over)
+		shell_print(shell, "it was given away already: %s is asked to give it back\n", send->receipt.to);
+	return CMD_OK;
+}
+
+SHELL_COMMAND(migrate_cancel) = {
+	.noun = "migrate", .verb = "cancel", .usage = "migrate cancel NAME",
+	.help = "the guest stays here", .min_words = 1, .max_words = 1, .run = run_cancel, .complete = complete_vm,
+};
+
+static enum cmd_result run_history(struct shell *shell, const struct cmd_args *args)
+{
+	(void)args;
+	json_open_array(shell, "receipts");
+	list_for_each(kept, &migration->receipts, struct kept_receipt, link) {
+		const struct receipt *receipt = &kept->receipt;
+
+		shell_print(shell, "%4u  %-16s %s to %s: %s, total %llu us, stun %llu us %s\n", kept->id, receipt->vm,
+			    receipt->from, receipt->to, receipt_result_name(receipt->result), (ull)receipt->total_us,
+			    (ull)receipt->stun_us, receipt->code);
+		json_open_object(shell, NULL);
+		json_u64(shell, "id", kept->id);
+		json_string(shell, "vm", receipt->vm);
+		json_string(shell, "from", receipt->from);
+		json_string(shell, "to", receipt->to);
+		json_string(shell, "result", receipt_result_name(receipt->result));
+		json_string(shell, "error", receipt->code);
+		json_u64(shell, "total_us", receipt->total_us);
+		json_u64(shell, "stun_us", receipt->stun_us);
+		json_close_object(shell);
+	}
+	json_close_array(shell);
+	return CMD_OK;
+}
+
+SHELL_COMMAND(migrate_history) = {
+	.noun = "migrate", .verb = "history", .usage = "migrate history", .help = "receipts that are kept here",
+	.run = run_history,
+};
+
+static enum cmd_result run_receipt(struct shell *shell, const struct cmd_args *args)
+{
+	const struct kept_receipt *kept;
+	u64 id = 0;
+
+	if (args->count && (str_to_u64(args->word[0], &id) || id == 0 || id > 0xffffffff))
+		return fail(shell, "E-BAD-VALUE", args->word[0], "not a receipt's number (migrate history)");
+	kept = receipt_find((u32)id);
+	if (!kept)
+		return fail(shell, "E-NO-SUCH-MOVE", "receipt", "there is none (migrate history)");
+	receipt_show(shell, kept);
+	return CMD_OK;
+}
+
+SHELL_COMMAND(migrate_receipt) = {
+	.noun = "migrate", .verb = "receipt", .usage = "migrate receipt [ID]",
+	.help = "what a move cost; the newest without ID", .max_words = 1, .run = run_receipt,
+};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Digests of guest memory: XXH64 of each page, and one root over all pages.
+ *
+ *     root = sum over pages of digest_mix(page index, XXH64(page)) mod 2^64
+ *
+ * A sum can be corrected when one page changes, so both ends keep the root up to date while
+ * pages move, and comparing it in the stun costs nothing that grows with the guest.
+ */
+#pragma once
+
+#include "kernel/types.h"
+
+/* XXH64 with seed 0 of any bytes. */
+u64 digest_bytes(const void *bytes, size_t count);
+/* The same for one page of 4096 bytes, which may be written by the guest meanwhile: each word is read once. */
+u64 digest_page(const void *page);
+/* Copies the page and returns the digest of what was copied. */
+u64 digest_copy_page(void *to, const void *from);
+/* True if the page is all zero; leaves at the first word that is not. */
+bool digest_is_zero_page(const void *page);
+/* digest_page of a page of zeros. */
+u64 digest_of_zero_page(void);
+/* Ties a page's digest to its place. */
+u64 digest_mix(u64 index, u64 digest);
+
+/* What is known of each page: 8 bytes a page, in pieces of 512 pages. */
+struct digest_map {
+	u64 **piece;         /* mixed digests; 0: not known */
+	u64 page_count;
+	u64 root;
+	u64 known_count;
+};
+
+/* 0 or -ENOMEM. Nothing is known at first. */
+int digest_map_init(struct digest_map *map, u64 page_count);
+void digest_map_fini(struct digest_map *map);
+/* The page has a new content. */
+void digest_map_set(struct digest_map *map, u64 index, u64 mixed);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names for hosts. */
+#include "migrate/peer.h"
+
+#include "kernel/config.h"
+#include "kernel/errno.h"
+#include "kernel/heap.h"
+#include "kernel/log.h"
+#include "kernel/string.h"
+#include "migrate/migrate.h"
+#include "net/net.h"
+
+static int parse_address(const char *text, struct stream_address *address)
+{
+	const char *colon = strchr(text, ':');
+	char ip[16];
+	u64 port = WIRE_PORT;
+
+	if (colon && (str_to_u64(colon + 1, &port) || port == 0 || port > 0xffff))
+		return -EINVAL;
+	if (!colon)
+		colon = text + strlen(text);
+	if ((size_t)(colon - text) >= sizeof(ip))
+		return -EINVAL;
+	memcpy(ip, text, (size_t)(colon - text));
+	ip[colon - text] = '\0';
+	address->port = (u16)port;
+	return net_parse_ip(ip, &address->ip);
+}
+
+static bool is_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++) {
+		char c = name[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		      c == '_' || c == '.'))
+			return false;
+	}
+	return length > 0 && length < WIRE_HOST_MAX;
+}
+
+struct peer *peer_find(const char *name)
+{
+	list_for_each(peer, &migration->peers, struct peer, link)
+		if (!strcmp(peer->name, name))
+			return peer;
+	return NULL;
+}
+
+int peer_add(const char *name, const char *address)
+{
+	struct stream_address parsed;
+	struct peer *peer;
+	u32 count = 0;
+
+	if (!is_name(name) || parse_address(address, &parsed))
+		return -EINVAL;
+	if (peer_find(name))
+		return -EEXIST;
+	list_for_each(other, &migration->peers, struct peer, link)
+		count++;
+	if (count >= PEERS_MAX)
+		return -ENOSPC;
+	peer = heap_alloc(sizeof(*peer));
+	if (!peer)
+		return -ENOMEM;
+	str_copy(peer->name, sizeof(peer->name), name);
+	peer->address = parsed;
+	list_add_tail(&migration->peers, &peer->link);
+	return 0;
+}
+
+int peer_remove(const char *name)
+{
+	struct peer *peer = peer_find(name);
+
+	if (!peer)
+		return -ENOENT;
+	list_remove(&peer->link);
+	heap_free(peer);
+	return 0;
+}
+
+int peer_resolve(const char *text, struct stream_address *address)
+{
+	const struct peer *peer = peer_find(text);
+
+	if (peer) {
+		*address = peer->address;
+		return 0;
+	}
+	return parse_address(text, address) ? -ENOENT : 0;
+}
+
+void peer_init(void)
+{
+	const char *name;
+
+	for (unsigned i = 0; (name = config_name("peer", i)); i++) {
+		const char *address = config_get("peer", name, "address");
+
+		if (!address || peer_add(name, address))
+			log_warn("tern.conf: [peer %s] needs address=A.B.C.D, and a name of its own", name);
+	}
+}
