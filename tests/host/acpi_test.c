@@ -373,7 +373,7 @@ static void hostile_lengths_in_the_madt(void **state)
 		put_cpu(&madt, 0, 0, 1);
 		put(&madt, 0, 1);
 		put(&madt, length, 1);
-		put(&madt, 0x0101010101, 6);
+		put(&madt, 0x010101010107, 6); /* one byte further on lies an entry that leads to the next CPU */
 		put_cpu(&madt, 0, 3, 1);
 		content = finish(&madt, 0x3000);
 		memset(&facts, 0, sizeof(facts));

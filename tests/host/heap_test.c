@@ -111,11 +111,11 @@ static void every_size(void **state)
 
 static void holes_in_full_slabs_are_used_again(void **state)
 {
-	static void *held[3 * 128];
+	static void *held[3 * 126];
 	u64 before;
 
 	(void)state;
-	/* Fills slabs to the last object. */
+	/* Fills three slabs to the last object. */
 	for (size_t i = 0; i < ARRAY_COUNT(held); i++)
 		held[i] = heap_alloc(32);
 	before = free_bytes();
