@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * struct vcpu_state: each byte belongs to exactly one link or named function of the AMD back
+ * end, nothing is lost on the way in and out, and each rule of vcpu_state_check refuses.
+ */
+/* SOURCES: arch/vcpu_state.c arch/svm/state.c arch/svm/events.c */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/regs.h"
+#include "arch/svm/svm.h"
+#include "kernel/errno.h"
+#include "kernel/machine.h"
+
+const struct machine_ops *machine;
+
+static const struct hv_limits limits = {
+	.xcr0 = BITS(2, 0) | BITS(7, 5),
+	.cr4 = BITS(11, 0) | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP,
+	.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
+	.physical_bits = 40,
+	.mxcsr_mask = 0xffff,
+	.spec_ctrl = 7,
+};
+
+/* A guest in 64-bit user mode, every member with a value of its own. */
+static struct vcpu_state busy_state(void)
+{
+	struct vcpu_state s = { 0 };
+
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		s.gpr[i] = 0x1111111111111111ull * i + 1;
+	s.rip = 0x400123;
+	s.rflags = RFLAGS_FIXED | RFLAGS_IF | RFLAGS_AC;
+	s.cr0 = CR0_PG | CR0_PE | CR0_WP | CR0_NE | CR0_ET | CR0_AM;
+	s.cr2 = 0xdeadbee0;
+	s.cr3 = 0x12345001;
+	s.cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXSAVE | CR4_PCIDE;
+	s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+	s.xcr0 = 7;
+	for (unsigned i = 0; i < 4; i++)
+		s.dr[i] = 0x7000 + i;
+	s.dr6 = 0xffff4ff1;
+	s.dr7 = 0x55;
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		s.segment[i] = (struct vcpu_segment){ .base = i * 0x1000, .limit = ~0u, .attributes = 0xc0f3,
+						      .selector = (u16)(8 * i + 3) };
+	s.segment[SEG_CS].attributes = 0xa0fb;
+	s.segment[SEG_GS].base = 0xffff888000001000;
+	s.segment[SEG_ES].attributes = SEG_ATTR_UNUSABLE;
+	s.segment[SEG_LDTR] = (struct vcpu_segment){ .limit = 0x7f, .attributes = SEG_ATTR_P | 2, .selector = 0x50 };
+	s.segment[SEG_TR] = (struct vcpu_segment){ .base = 0xfffffe0000003000, .limit = 0x206f,
+						   .attributes = SEG_ATTR_P | 11, .selector = 0x40 };
+	s.gdtr = (struct vcpu_table){ 0xfffffe0000001000, 0x7f, 0 };
+	s.idtr = (struct vcpu_table){ 0xfffffe0000000000, 0xfff, 0 };
+	s.star = 0x23001000000000;
+	s.lstar = 0xffffffff81000000;
+	s.cstar = 0xffffffff81000100;
+	s.sfmask = 0x47700;
+	s.kernel_gs_base = 0x7f0012340000;
+	s.sysenter_cs = 0x10;
+	s.sysenter_esp = 0xfffffe0000002000;
+	s.sysenter_eip = 0xffffffff81000200;
+	s.pat = 0x0407050600070106;
+	s.debugctl = 2;
+	s.tsc_aux = 0x1003;
+	s.tsc_adjust = 0x77;
+	s.spec_ctrl = 5;
+	s.event = (struct vcpu_event){ .is_valid = 1, .vector = 14, .type = EVENT_EXCEPTION, .has_error_code = 1,
+				       .error_code = 7 };
+	s.activity = VCPU_ACTIVE;
+	s.nmi_pending = 1;
+	s.nmi_blocked = 1;
+	s.xsave[0] = 0x7f;
+	s.xsave[2] = 0x03;
+	s.xsave[24] = 0x80;
+	s.xsave[25] = 0x1f;
+	for (unsigned i = 32; i < 416; i++)
+		s.xsave[i] = (u8)(i * 7);
+	s.xsave[512] = 7;
+	for (unsigned i = 576; i < XSAVE_BYTES_MAX; i++)
+		s.xsave[i] = (u8)(i * 13);
+	return s;
+}
+
+static void every_byte_is_covered_once(void **state)
+{
+	static const char *by[sizeof(struct vcpu_state)];
+	struct svm_cover cover;
+
+	(void)state;
+	for (unsigned i = 0; svm_state_cover(i, &cover); i++) {
+		assert_true(cover.offset + cover.bytes <= sizeof(struct vcpu_state));
+		for (u32 at = cover.offset; at < cover.offset + cover.bytes; at++) {
+			if (by[at])
+				fail_msg("byte %u is covered by %s and by %s", at, by[at], cover.by);
+			by[at] = cover.by;
+		}
+	}
+	for (u32 at = 0; at < sizeof(struct vcpu_state); at++) {
+		if (!by[at])
+			fail_msg("byte %u of struct vcpu_state is covered by nothing", at);
+	}
+}
+
+static struct vmcb vmcb;
+static u8 xsave[PAGE_BYTES];
+static struct svm_vcpu vcpu;
+
+static void vcpu_clear(void)
+{
+	memset(&vmcb, 0xee, sizeof(vmcb));
+	memset(xsave, 0xee, sizeof(xsave));
+	memset(&vcpu, 0, sizeof(vcpu));
+	vcpu.vmcb = &vmcb;
+	vcpu.xsave = xsave;
+}
+
+/* Members that vmm keeps are left alone by save, so they are given to it. */
+static void expect_round_trip(const struct vcpu_state *in)
+{
+	struct vcpu_state out;
+	const char *why;
+
+	assert_int_equal(vcpu_state_check(in, &limits, &why), 0);
+	assert_null(why);
+	vcpu_clear();
+	memset(&out, 0xee, sizeof(out));
+	out.tsc_adjust = in->tsc_adjust;
+	out.activity = in->activity;
+	out.nmi_pending = in->nmi_pending;
+	svm_state_load(&vcpu, in);
+	svm_state_save(&vcpu, &out);
+	assert_memory_equal(in, &out, sizeof(out));
+}
+
+static void load_then_save_is_identity(void **state)
+{
+	struct vcpu_state s = busy_state();
+
+	(void)state;
+	expect_round_trip(&s);
+	s.event = (struct vcpu_event){ 0 };
+	s.interrupt_shadow = 1;
+	expect_round_trip(&s);
+	s.interrupt_shadow = 0;
+	s.nmi_blocked = 0;
+	s.event = (struct vcpu_event){ .is_valid = 1, .vector = 2, .type = EVENT_NMI };
+	expect_round_trip(&s);
+	s.event = (struct vcpu_event){ .is_valid = 1, .vector = 0x31, .type = EVENT_EXTERNAL };
+	expect_round_trip(&s);
+	vcpu_state_reset(&s);
+	expect_round_trip(&s);
+}
+
+/* A change of any byte that load takes in shows in what save gives out. */
+static void no_byte_is_dropped(void **state)
+{
+	struct vcpu_state s = busy_state(), before, after;
+
+	(void)state;
+	s.event = (struct vcpu_event){ 0 };
+	memset(&before, 0, sizeof(before));
+	memset(&after, 0, sizeof(after));
+	vcpu_clear();
+	svm_state_load(&vcpu, &s);
+	svm_state_save(&vcpu, &before);
+	for (u32 at = 0; at < offsetof(struct vcpu_state, event); at++) {
+		bool is_segment = at >= offsetof(struct vcpu_state, segment) &&
+				  at < offsetof(struct vcpu_state, star);
+
+		if (is_segment || at / 8 == offsetof(struct vcpu_state, tsc_adjust) / 8)
+			continue; /* the former have bits of no meaning; the latter is vmm's */
+		((u8 *)&s)[at] ^= 1;
+		svm_state_load(&vcpu, &s);
+		svm_state_save(&vcpu, &after);
+		((u8 *)&s)[at] ^= 1;
+		if (memcmp(&before, &after, sizeof(after)) == 0)
+			fail_msg("byte %u is lost", at);
+	}
+}
+
+static void amd_quirks_are_put_in_order(void **state)
+{
+	struct vcpu_state in = busy_state(), out = { 0 };
+	const char *why;
+
+	(void)state;
+	vcpu_clear();
+	svm_state_load(&vcpu, &in);
+	vmcb.ss.attributes &= (u16)~0x60;  /* SYSCALL leaves the DPL of SS stale; CPL has a field of its own */
+	vmcb.tr.attributes &= (u16)~2;	   /* busy not kept */
+	vmcb.fs.attributes &= (u16)~0x801; /* neither accessed nor G */
+	vmcb.gdtr.limit |= 0xabcd0000;
+	svm_state_save(&vcpu, &out);
+	out.tsc_adjust = in.tsc_adjust;
+	out.activity = in.activity;
+	out.nmi_pending = in.nmi_pending;
+	assert_memory_equal(&in, &out, sizeof(out));
+	assert_int_equal(vcpu_state_check(&out, &limits, &why), 0);
+}
+
+static void svme_is_hidden_and_set(void **state)
+{
+	struct vcpu_state s = busy_state();
+	struct hv_mode mode;
+
+	(void)state;
+	vcpu_clear();
+	svm_state_load(&vcpu, &s);
+	assert_true(vmcb.efer & EFER_SVME);
+	assert_int_equal(vmcb.cpl, 3);
+	svm_mode(&vcpu.hv, &mode);
+	assert_int_equal(mode.efer, s.efer);
+	assert_int_equal(mode.code_bits, 64);
+	assert_int_equal(mode.cpl, 3);
+	assert_int_equal(mode.base[SEG_GS], s.segment[SEG_GS].base);
+}
+
+static void software_events_run_again(void **state)
+{
+	static const struct {
+		u64 event;
+		bool is_kept;
+	} cases[] = {
+		{ EVENT_V | EVENT_EXTERNAL << EVENT_TYPE_SHIFT | 0x31, true },
+		{ EVENT_V | EVENT_NMI << EVENT_TYPE_SHIFT | 2, true },
+		{ EVENT_V | EVENT_EXCEPTION << EVENT_TYPE_SHIFT | 14 | EVENT_EV | 6ull << 32, true },
+		{ EVENT_V | EVENT_EXCEPTION << EVENT_TYPE_SHIFT | 3, false },
+		{ EVENT_V | EVENT_EXCEPTION << EVENT_TYPE_SHIFT | 4, false },
+		{ EVENT_V | EVENT_SOFT_INT << EVENT_TYPE_SHIFT | 0x80, false },
+		{ EVENT_EXTERNAL << EVENT_TYPE_SHIFT | 0x31, false },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+		vcpu_clear();
+		memset(&vmcb, 0, sizeof(vmcb));
+		vmcb.exit_int_info = cases[i].event;
+		svm_events_collect(&vcpu);
+		assert_int_equal(vcpu.hv.is_event_queued, cases[i].is_kept);
+		svm_events_prepare(&vcpu);
+		assert_int_equal(vmcb.event_inj, cases[i].is_kept ? cases[i].event : 0);
+	}
+}
+
+/* NMI, then IRET met, then stepped over: the window opens after the IRET and TF is the guest's again. */
+static void an_nmi_window_opens_after_iret(void **state)
+{
+	struct hv_event nmi = { .type = EVENT_NMI, .vector = 2 };
+	struct hv_exit exit;
+	struct hv_vcpu *hv = &vcpu.hv;
+
+	(void)state;
+	vcpu_clear();
+	memset(&vmcb, 0, sizeof(vmcb));
+	svm_inject(hv, &nmi);
+	assert_true(hv->is_nmi_blocked);
+	svm_events_prepare(&vcpu);
+	assert_true(vmcb.intercepts & INTERCEPT_IRET);
+	svm_events_collect(&vcpu);
+	assert_true(hv->is_nmi_blocked);
+
+	hv->want_nmi_window = true;
+	hv->rip = 0x1000;
+	vmcb.exit_code = VMEXIT_IRET;
+	svm_events_collect(&vcpu);
+	svm_exit_iret(&vcpu, &exit);
+	assert_int_equal(exit.reason, HV_EXIT_NONE);
+	svm_events_prepare(&vcpu);
+	assert_false(vmcb.intercepts & INTERCEPT_IRET);
+	assert_true(hv->rflags & BIT(8));
+	assert_true(hv->is_nmi_blocked);
+
+	/* A host interrupt before the IRET: nothing has happened yet. */
+	vmcb.exit_code = VMEXIT_INTR;
+	svm_events_collect(&vcpu);
+	assert_false(hv->rflags & BIT(8));
+	assert_true(hv->is_nmi_blocked);
+	svm_events_prepare(&vcpu);
+
+	hv->rip = 0x2000;
+	hv->rflags = RFLAGS_FIXED; /* as IRET popped them */
+	vmcb.exit_code = VMEXIT_EXCP_DB;
+	vmcb.dr6 = BIT(14);
+	svm_events_collect(&vcpu);
+	svm_exit_db(&vcpu, &exit);
+	assert_int_equal(exit.reason, HV_EXIT_NMI_WINDOW);
+	assert_false(hv->is_nmi_blocked);
+	assert_false(hv->is_event_queued);
+	assert_int_equal(hv->rflags, RFLAGS_FIXED);
+	assert_int_equal(vmcb.dr6, 0);
+}
+
+/* One broken rule each, by a value at an offset. */
+struct breakage {
+	u32 offset, bytes;
+	u64 value;
+	const char *why;
+};
+#define BREAK(member, v, w) { offsetof(struct vcpu_state, member), sizeof(((struct vcpu_state *)0)->member), v, w }
+
+static const struct breakage breakages[] = {
+	BREAK(cr0, BIT(31) | BIT(0) | BIT(6), "CR0 has reserved bits"),
+	BREAK(cr0, CR0_PG | CR0_PE | CR0_NW, "CR0.NW without CR0.CD"),
+	BREAK(cr0, CR0_PG, "CR0.PG without CR0.PE"),
+	BREAK(cr4, CR4_PAE | CR4_PCIDE | BIT(22), "CR4 has bits that this host cannot give"),
+	BREAK(cr4, CR4_PCIDE, "long mode without CR4.PAE"),
+	BREAK(efer, EFER_LME | EFER_LMA | EFER_SVME, "EFER has bits that this host cannot give"),
+	BREAK(efer, EFER_LME, "EFER.LMA is not LME and CR0.PG"),
+	BREAK(efer, EFER_SCE, "CR4.PCIDE outside long mode"),
+	BREAK(cr3, BIT(40), "CR3 is above the physical address width"),
+	BREAK(dr6, BIT(32), "DR6 has bits above 31"),
+	BREAK(dr7, BIT(63), "DR7 has bits above 31"),
+	BREAK(rflags, 0, "RFLAGS bit 1 is clear"),
+	BREAK(rflags, RFLAGS_FIXED | BIT(3), "RFLAGS has reserved bits"),
+	BREAK(rflags, RFLAGS_FIXED | BIT(17), "RFLAGS.VM in real or long mode"),
+	BREAK(rip, BIT(47), "rip is not an address of its mode"),
+	BREAK(lstar, BIT(63), "LSTAR is not canonical"),
+	BREAK(cstar, BIT(63), "CSTAR is not canonical"),
+	BREAK(kernel_gs_base, BIT(63), "KERNEL_GS_BASE is not canonical"),
+	BREAK(sysenter_cs, BIT(32), "SYSENTER_CS has bits above 31"),
+	BREAK(sysenter_esp, BIT(63), "SYSENTER_ESP is not canonical"),
+	BREAK(sysenter_eip, BIT(63), "SYSENTER_EIP is not canonical"),
+	BREAK(pat, 0x0203, "PAT has a reserved memory type"),
+	BREAK(pat, 8, "PAT has a reserved memory type"),
+	BREAK(debugctl, 1, "DEBUGCTL has bits that are not offered"),
+	BREAK(tsc_aux, BIT(32), "TSC_AUX has bits above 31"),
+	BREAK(spec_ctrl, 8, "SPEC_CTRL has bits that this host cannot give"),
+	BREAK(segment[SEG_DS].attributes, 0xcf3 | 0xc000, "a segment has reserved attributes"),
+	BREAK(segment[SEG_DS].attributes, 0xc073, "a segment is usable without P, or the reverse"),
+	BREAK(segment[SEG_DS].attributes, 0x1c0f3, "a segment is usable without P, or the reverse"),
+	BREAK(segment[SEG_DS].reserved[1], 1, "reserved bytes are not zero"),
+	BREAK(segment[SEG_DS].base, BIT(32), "a segment's base is not canonical"),
+	BREAK(segment[SEG_FS].base, BIT(63), "a segment's base is not canonical"),
+	BREAK(segment[SEG_DS].limit, 0x12345678, "a segment's limit does not fit its G"),
+	BREAK(segment[SEG_DS].attributes, 0x40f3, "a segment's limit does not fit its G"),
+	BREAK(segment[SEG_CS].attributes, SEG_ATTR_UNUSABLE, "CS is not usable"),
+	BREAK(segment[SEG_CS].attributes, 0xa0f3, "CS is not a code segment"),
+	BREAK(segment[SEG_CS].attributes, 0xe0fb, "CS has both L and D in long mode"),
+	BREAK(segment[SEG_SS].attributes, 0xc093, "CS has a lower privilege than SS"),
+	BREAK(segment[SEG_SS].attributes, 0xc0f1, "SS is not a writable data segment"),
+	BREAK(segment[SEG_DS].attributes, 0xc0f9, "a data segment cannot be read"),
+	BREAK(segment[SEG_TR].attributes, SEG_ATTR_UNUSABLE | 11, "TR is not usable"),
+	BREAK(segment[SEG_TR].attributes, SEG_ATTR_P | 9, "TR is not a busy TSS"),
+	BREAK(segment[SEG_TR].attributes, SEG_ATTR_P | 3, "TR is not a busy TSS"),
+	BREAK(segment[SEG_LDTR].attributes, SEG_ATTR_P | 3, "LDTR is not an LDT"),
+	BREAK(gdtr.base, BIT(63), "the base of GDTR or IDTR is not canonical"),
+	BREAK(idtr.limit, 0x10000, "the limit of GDTR or IDTR is above 16 bits"),
+	BREAK(idtr.reserved, 1, "reserved bytes are not zero"),
+	BREAK(xcr0, 0xf, "XCR0 has bits that this host cannot give"),
+	BREAK(xcr0, 6, "XCR0 lacks x87"),
+	BREAK(xcr0, 5, "XCR0 has AVX without SSE"),
+	BREAK(xcr0, 0x27, "XCR0 has a part of AVX-512"),
+	BREAK(xsave[513], 2, "the XSAVE area has components that this host cannot give"),
+	BREAK(xsave[527], 0x80, "the XSAVE header is not in the standard format"),
+	BREAK(xsave[575], 1, "the XSAVE header is not in the standard format"),
+	BREAK(xsave[26], 1, "MXCSR has reserved bits"),
+	BREAK(event.is_valid, 0, "an event that is not valid is not empty"),
+	BREAK(event.is_valid, 2, "a flag is neither 0 nor 1"),
+	BREAK(event.type, EVENT_SOFT_INT, "an event of a type that cannot wait"),
+	BREAK(event.type, EVENT_NMI, "an NMI without vector 2"),
+	BREAK(event.vector, 3, "an exception with a wrong vector"),
+	BREAK(event.vector, 32, "an exception with a wrong vector"),
+	BREAK(event.vector, 6, "an event with a wrong error code"),
+	BREAK(event.has_error_code, 0, "an event with a wrong error code"),
+	BREAK(event.error_code, 0x10000, "an event with a wrong error code"),
+	BREAK(event.insn_len, 1, "an event with an instruction"),
+	BREAK(interrupt_shadow, 1, "an event in an interrupt shadow"),
+	BREAK(activity, 3, "an unknown activity state"),
+	BREAK(nmi_blocked, 2, "a flag is neither 0 nor 1"),
+	BREAK(nmi_pending, 0xff, "a flag is neither 0 nor 1"),
+	BREAK(reserved, 1, "reserved bytes are not zero"),
+};
+
+static void each_rule_refuses(void **state)
+{
+	struct vcpu_state good = busy_state();
+	const char *why;
+
+	(void)state;
+	assert_int_equal(vcpu_state_check(&good, &limits, &why), 0);
+	for (unsigned i = 0; i < ARRAY_COUNT(breakages); i++) {
+		struct vcpu_state bad = good;
+
+		memcpy((u8 *)&bad + breakages[i].offset, &breakages[i].value, breakages[i].bytes);
+		if (vcpu_state_check(&bad, &limits, &why) != -EINVAL)
+			fail_msg("accepted: %s", breakages[i].why);
+		assert_string_equal(why, breakages[i].why);
+	}
+}
+
+static void other_modes_have_their_rules(void **state)
+{
+	struct vcpu_state s;
+	const char *why;
+
+	(void)state;
+	vcpu_state_reset(&s);
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), 0);
+	s.segment[SEG_CS].attributes = SEG_ATTR_P | SEG_ATTR_S | 3; /* a real-mode far jump leaves data */
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), 0);
+	s.rip = BIT(32);
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), -EINVAL);
+	s.rip = 0;
+	s.cr0 |= CR0_PE;
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), -EINVAL);
+	s.rflags |= BIT(17);
+	for (unsigned i = 0; i <= SEG_GS; i++)
+		s.segment[i].attributes |= SEG_ATTR_DPL;
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), 0);
+	s.segment[SEG_SS].attributes &= ~SEG_ATTR_DPL;
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), -EINVAL);
+	assert_string_equal(why, "virtual-8086 mode outside CPL 3");
+}
+
+/* Whatever the peer sends: an answer, and no read outside (the sanitizer's part). */
+static void random_states_are_judged(void **state)
+{
+	struct vcpu_state good = busy_state();
+	unsigned refused = 0;
+	const char *why;
+
+	(void)state;
+	srand(1);
+	for (unsigned run = 0; run < 20000; run++) {
+		struct vcpu_state s = good;
+
+		for (unsigned i = 0; i < 3; i++)
+			((u8 *)&s)[(unsigned)rand() % offsetof(struct vcpu_state, xsave)] ^= (u8)(1u << rand() % 8);
+		if (vcpu_state_check(&s, &limits, &why) != 0) {
+			assert_non_null(why);
+			refused++;
+		} else {
+			assert_null(why);
+		}
+	}
+	assert_in_range(refused, 1000, 19000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_byte_is_covered_once),
+		cmocka_unit_test(load_then_save_is_identity),
+		cmocka_unit_test(no_byte_is_dropped),
+		cmocka_unit_test(amd_quirks_are_put_in_order),
+		cmocka_unit_test(svme_is_hidden_and_set),
+		cmocka_unit_test(software_events_run_again),
+		cmocka_unit_test(an_nmi_window_opens_after_iret),
+		cmocka_unit_test(each_rule_refuses),
+		cmocka_unit_test(other_modes_have_their_rules),
+		cmocka_unit_test(random_states_are_judged),
+	};
+
+	return cmocka_run_group_tests_name("vcpu_state", tests, NULL, NULL);
+}
