@@ -303,6 +303,9 @@ void gmem_track_stop(struct vm *vm)
 	memset(gmem->dirty, 0, BITMAP_WORDS(gmem->page_count) * sizeof(u64));
 	memset(gmem->dirty_group, 0, BITMAP_WORDS(BITMAP_WORDS(gmem->page_count)) * sizeof(u64));
 	gmem_flush_vcpus(vm);
+	lock_take(&gmem->lock);
+	nested_reclaim(&gmem->nested);
+	lock_give(&gmem->lock);
 }
 
 /*
