@@ -34,12 +34,21 @@ static inline u64 bitmap_next(const u64 *map, u64 bits, u64 from)
 	return bits;
 }
 
+/* Set bits. Not the builtin, which calls libgcc on CPUs that may lack POPCNT. */
+static inline unsigned bits_count(u64 x)
+{
+	x -= x >> 1 & 0x5555555555555555;
+	x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return (unsigned)(x * 0x0101010101010101 >> 56);
+}
+
 static inline u64 bitmap_count(const u64 *map, u64 bits)
 {
 	u64 count = 0;
 
 	for (u64 i = 0; i < BITMAP_WORDS(bits); i++)
-		count += (u64)__builtin_popcountll(map[i]);
+		count += bits_count(map[i]);
 	return count;
 }
 
