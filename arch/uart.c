@@ -112,6 +112,7 @@ void uart_init(void)
 {
 	for (unsigned n = 0; n < UART_COUNT; n++) {
 		ports[n].is_present = port_probe(&ports[n]);
+		ports[n].has_interrupt = false;
 		if (!ports[n].is_present)
 			continue;
 		port_init(&ports[n]);
@@ -123,9 +124,12 @@ void uart_init(void)
 /* Moves received bytes to the ring while there is room; the rest waits in the port. */
 static void receive(struct uart *uart)
 {
-	u8 status;
+	/* Bounded, since a port that is no longer there reads as all ones. */
+	for (unsigned tries = 0; tries < RING_BYTES; tries++) {
+		u8 status = port_read(uart, LSR);
 
-	while ((status = port_read(uart, LSR)) & (LSR_DATA | LSR_ERRORS)) {
+		if (!(status & (LSR_DATA | LSR_ERRORS)))
+			return;
 		if (status & LSR_ERRORS)
 			uart->stats.errors++;
 		if (status & LSR_OVERRUN)
