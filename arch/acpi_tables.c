@@ -317,7 +317,8 @@ static const struct {
 };
 
 /* The whole table if it is readable and its sum is right, else NULL. */
-static const u8 *checked_table(const struct acpi_memory *memory, u64 address, const char *signature, u32 *bytes)
+static const u8 *checked_table(const struct acpi_memory *memory, u64 address, const char *signature,
+			       u32 *bytes)
 {
 	const u8 *table = memory->at(memory, address, HEADER_BYTES);
 

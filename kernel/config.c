@@ -112,7 +112,9 @@ static bool has_section(const char *section, const char *name)
 	for (unsigned i = 0; i < entry_count; i++) {
 		const struct entry *entry = &entries[i];
 
-		if (!entry->key && name && strcmp(entry->section, section) == 0 && strcmp(entry->name, name) == 0)
+		if (entry->key || !entry->name || strcmp(entry->section, section))
+			continue;
+		if (strcmp(entry->name, name) == 0)
 			return true;
 	}
 	return false;

@@ -140,7 +140,8 @@ static char *digits_of(u64 value, unsigned base, bool is_upper, char *end)
 	return end;
 }
 
-static void format_number(struct output *out, const struct spec *spec, u64 value, unsigned base, const char *sign)
+static void format_number(struct output *out, const struct spec *spec, u64 value, unsigned base,
+			  const char *sign)
 {
 	char buffer[DIGITS_MAX];
 	char *end = buffer + sizeof(buffer);

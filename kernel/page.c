@@ -262,7 +262,7 @@ static void reserve_range(u64 base, u64 end)
 	}
 }
 
-/* As reserve_range, but without a walk over chunks that no region has (a map may call 2^51 bytes reserved). */
+/* As reserve_range, without a walk over what no region has: a map may call 2^51 bytes reserved. */
 static void reserve_in_regions(u64 base, u64 end)
 {
 	for (unsigned i = 0; i < region_count; i++) {

@@ -52,7 +52,8 @@ enum cmd_result shell_fail(struct shell *shell, const struct error_code *code, c
 static void print_result(struct shell *shell, enum cmd_result result)
 {
 	if (result != CMD_OK && !shell->error)
-		shell_fail(shell, &failed, shell->running ? shell->running->noun : "command", "no reason given");
+		shell_fail(shell, &failed, shell->running ? shell->running->noun : "command",
+			   "no reason given");
 	output_end_progress(shell);
 	if (shell->args.is_json) {
 		json_finish(shell, result);
@@ -123,7 +124,8 @@ void shell_set_tick(struct shell *shell, enum cmd_result (*tick)(struct shell *s
 	shell->context = context;
 }
 
-void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context), void *context)
+void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context),
+		   void *context)
 {
 	shell->raw = raw;
 	shell->context = context;
@@ -294,7 +296,8 @@ static bool poll(struct service *service)
 	return has_more_log || (!is_input_empty(shell) && (!shell->running || shell->raw));
 }
 
-struct shell *shell_start(const char *host_name, int (*read)(void), size_t (*write)(const char *text, size_t bytes))
+struct shell *shell_start(const char *host_name, int (*read)(void),
+			  size_t (*write)(const char *text, size_t bytes))
 {
 	struct shell *shell = heap_alloc(sizeof(*shell));
 

@@ -33,7 +33,7 @@ struct cmd_args {
 
 struct command {
 	const char *noun;
-	const char *verb;    /* "" for a command of one word; "*" takes any word that is no other verb, as word[0] */
+	const char *verb;    /* "": a command of one word; "*": any word that is no other verb, as word[0] */
 	const char *usage;   /* "vm create NAME kernel=F [initrd=F] ..." */
 	const char *help;    /* one line */
 	unsigned min_words, max_words; /* positional words */
@@ -83,7 +83,8 @@ void json_bool(struct shell *shell, const char *key, bool value);
 void shell_set_tick(struct shell *shell, enum cmd_result (*tick)(struct shell *shell, void *context),
 		    void (*interrupt)(struct shell *shell, void *context), void *context);
 /* raw() gets every byte typed until shell_leave_raw; the prompt returns then with the command's result. */
-void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context), void *context);
+void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context),
+		   void *context);
 void shell_leave_raw(struct shell *shell, enum cmd_result result);
 /* Writes bytes as they are (vm console). */
 void shell_write(struct shell *shell, const void *bytes, size_t count);
@@ -94,6 +95,7 @@ void shell_write(struct shell *shell, const void *bytes, size_t count);
  * returns how much that was; whoever provides them calls service_wake() when there is a byte
  * to read or room to write again. NULL: no memory.
  */
-struct shell *shell_start(const char *host_name, int (*read)(void), size_t (*write)(const char *text, size_t bytes));
-/* Runs a command line as if it were typed, output to the console (tern.conf's [vm] sections use the parsed form). */
+struct shell *shell_start(const char *host_name, int (*read)(void),
+			  size_t (*write)(const char *text, size_t bytes));
+/* Runs a command line as if it were typed, output to the console; after the one that runs, if any. */
 void shell_execute(struct shell *shell, const char *line);

@@ -69,7 +69,8 @@ static void offer_names(struct completion *completion, const struct command *com
 		offer(completion, name, ' ');
 }
 
-static void offer_options(struct completion *completion, const struct command *command, const char **word, unsigned count)
+static void offer_options(struct completion *completion, const struct command *command, const char **word,
+			  unsigned count)
 {
 	for (const char *const *option = command->options; option && *option; option++) {
 		size_t length = strlen(*option);

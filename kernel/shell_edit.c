@@ -226,9 +226,14 @@ static bool sequence_byte(struct shell *shell, u8 byte)
 		editor->escape = byte == '[' || byte == 'O' ? byte : 0;
 		return true;
 	}
-	if ((byte >= '0' && byte <= '9') || byte == ';') {
-		/* Only the first number counts: ESC [ 1 ; 5 C is control and right. */
-		editor->parameter = byte == ';' ? editor->parameter : (u8)(editor->parameter * 10 + byte - '0');
+	/* Only the first number counts: ESC [ 3 ; 5 ~ is control and delete. */
+	if (byte == ';') {
+		editor->escape = ';';
+		return true;
+	}
+	if (byte >= '0' && byte <= '9') {
+		if (editor->escape != ';')
+			editor->parameter = (u8)(editor->parameter * 10 + byte - '0');
 		return true;
 	}
 	editor->escape = 0;

@@ -15,7 +15,7 @@
 #include "kernel/string.h"
 
 SHELL_ERROR(no_such_command, "E-NO-SUCH-COMMAND", "There is no such command; help lists them.");
-SHELL_ERROR(bad_syntax, "E-BAD-SYNTAX", "The line cannot be split into words: an open quote, or too many words.");
+SHELL_ERROR(bad_syntax, "E-BAD-SYNTAX", "The line cannot be split: an open quote, or too many words.");
 SHELL_ERROR(bad_usage, "E-USAGE", "Words are missing or too many.");
 SHELL_ERROR(bad_option, "E-BAD-OPTION", "The command has no such option, or it is given twice.");
 
@@ -76,7 +76,9 @@ const struct command *shell_next_command(const struct command *after)
 
 static bool is_key_character(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+	bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+	return is_letter || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
 bool shell_is_option(const char *word)
@@ -212,7 +214,8 @@ static const struct command *find_command(struct shell *shell)
 	else if (!shell_has_noun(noun))
 		shell_fail(shell, &no_such_command, noun, "no such command; try help");
 	else if (args->count > 1)
-		shell_fail(shell, &no_such_command, args->word[1], "%s has no such verb; try help %s", noun, noun);
+		shell_fail(shell, &no_such_command, args->word[1], "%s has no such verb; try help %s", noun,
+			   noun);
 	else
 		shell_fail(shell, &bad_usage, noun, "a verb is missing; try help %s", noun);
 	return command;
@@ -239,7 +242,8 @@ static bool check_args(struct shell *shell, const struct command *command)
 	}
 	for (unsigned i = 0; i < args->option_count; i++) {
 		if (!is_allowed(command, args->key[i])) {
-			shell_fail(shell, &bad_option, args->key[i], "no such option; usage: %s", command->usage);
+			shell_fail(shell, &bad_option, args->key[i], "no such option; usage: %s",
+				   command->usage);
 			return false;
 		}
 	}

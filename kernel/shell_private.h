@@ -35,7 +35,7 @@ struct output {
 struct editor {
 	char line[SHELL_LINE_MAX];
 	unsigned length, cursor;
-	u8 escape;     /* 0: none, 27: ESC came, '[' and 'O': in a sequence */
+	u8 escape;     /* 0: none, 27: ESC came, '[' and 'O': in a sequence, ';': behind its first number */
 	u8 parameter;
 	bool was_cr;
 	unsigned history_count; /* lines ever remembered */
@@ -111,7 +111,7 @@ void editor_reset(struct editor *editor);
 
 /* shell_parse.c: splits shell->words in place. False: shell_fail was called. */
 bool shell_parse(struct shell *shell, const struct command **command);
-/* Words of a line that may be unfinished, for completion. Returns the count; *is_new if the last is yet empty. */
+/* The words of a line that may be unfinished; *is_new: the next one was not begun yet. Returns the count. */
 unsigned shell_split(char *line, const char **word, unsigned max, bool *is_new);
 const struct command *shell_find(const char *noun, const char *verb);
 bool shell_has_noun(const char *noun);

@@ -627,6 +627,7 @@ static void keys_edit_the_line(void **state)
 	check_line("abc\x1bOHX\x1bOFY", "XabcY", 5);
 	check_line("abc\x1b[1~X\x1b[4~Y", "XabcY", 5);
 	check_line("abc\x1b[D\x1b[D\x1b[3~", "ac", 1);
+	check_line("abc\x1b[D\x1b[3;5~", "ab", 2);
 	check_line("abc\x01\x04\x04", "c", 0);
 	check_line("abc def\x17", "abc", 4);
 	check_line("abc def  \x17\x17", "", 0);

@@ -15,13 +15,14 @@ static struct boot_mem fake_map[8];
 static struct boot_info fake_boot_info;
 static u64 fake_arena_bytes;
 
-/* An arena of bytes, from physical address 0 on; page_init is still to be told of it. Costs only what is touched. */
+/* An arena of bytes, from physical address 0 on; costs only what is touched. Not yet in the map. */
 static inline void fake_memory_map(u64 bytes)
 {
 	if (direct_map)
 		munmap(direct_map, fake_arena_bytes);
 	fake_arena_bytes = bytes;
-	direct_map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	direct_map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			  -1, 0);
 	if (direct_map == MAP_FAILED)
 		abort();
 	fake_boot_info = (struct boot_info){
