@@ -198,6 +198,8 @@ static u32 fake_run_until(u64 ns, void (*between)(void *context), void *context)
 		u64 next_ns = MAX(fake_next_deadline(ns), clock_now_ns());
 
 		fake_tsc = clock_tsc_at(MIN(next_ns, ns));
+		while (clock_now_ns() < MIN(next_ns, ns))
+			fake_tsc++; /* the conversion rounds down */
 		timer_run();
 		if (between)
 			between(context);
