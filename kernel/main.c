@@ -30,6 +30,7 @@
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/sched.h"
+#include "migrate/migrate.h"
 #include "net/net.h"
 #include "vmm/console.h"
 #include "vmm/vm.h"
@@ -165,10 +166,10 @@ void core_main(u64 boot_info_address)
 	uart_enable_interrupts();
 	pci_init();                          /* before the cards' drivers look for them */
 	pci_probe_all();                     /* cards take their interrupts: the I/O APIC is ready */
-	pci_probe_all();
 	net_init();
 	vm_console_init();                   /* guests write to ports from their first start */
 	vm_init();
+	migrate_init();                      /* listens to peers: VMs can arrive from now on */
 	console_start(host_name());          /* last, so that the prompt means: ready */
 	smp_release();
 	sched_loop();
