@@ -145,7 +145,7 @@ static void run_tick(struct shell *shell)
 
 	if (result != CMD_RUNNING)
 		finish(shell, result);
-	else
+	else if (!shell->tick_timer.is_armed) /* arming asks for another turn, and this runs in every turn */
 		timer_arm(&shell->tick_timer, 0, clock_now_ns() + TICK_NS);
 }
 
