@@ -22,7 +22,10 @@ void device_timer_disarm(struct device_timer *timer);
 /* In detach(): after this update() does not run and will not. vm->lock is not held. */
 void device_timer_cancel(struct device_timer *timer);
 
-/* No guest gets a CPU's loop for periodic work more often than this; missed periods are one event. */
+/*
+ * No guest gets a CPU's loop for periodic work more often than this: shorter periods are as long as
+ * this. Periods that were missed are one event.
+ */
 #define DEVICE_PERIOD_MIN_NS (20 * NS_PER_US)
 /* What check() takes for a time in VM ns: 146 years, so that sums do not overflow. */
 #define DEVICE_TIME_MAX_NS (1ull << 62)

@@ -32,7 +32,12 @@ static u64 count_ns(const struct lapic_state *state)
 	return 1ull << ((code + 1) & 7);
 }
 
-static u64 period_ns(const struct lapic_state *state) { return state->timer_initial * count_ns(state); }
+static u64 period_ns(const struct lapic_state *state)
+{
+	u64 ns = state->timer_initial * count_ns(state);
+
+	return is_periodic(state) ? MAX(ns, DEVICE_PERIOD_MIN_NS) : ns;
+}
 
 static struct vcpu *vcpu_of(const struct device *dev) { return dev->vm->vcpu[dev->instance]; }
 
@@ -67,16 +72,15 @@ static void update_count(struct device *dev)
 	u64 now_ns = vtime_now_ns(dev->vm);
 
 	if (state->timer_next_ns && state->timer_next_ns <= now_ns) {
-		u64 late_ns = now_ns - state->timer_next_ns, period = period_ns(state);
+		u64 late_ns = now_ns - state->timer_next_ns;
 
-		state->timer_next_ns = is_periodic(state) && period ? now_ns - late_ns % period + period : 0;
+		state->timer_next_ns = is_periodic(state) ? now_ns - late_ns % period_ns(state) + period_ns(state) : 0;
 		lapic_fire(dev, LVT_TIMER);
 	}
 	if (!state->timer_next_ns || (state->lvt[LVT_TIMER] & LVT_MASKED))
 		lapic_timer_disarm(dev);
 	else
-		arm(dev, is_periodic(state) ? MAX(state->timer_next_ns, now_ns + DEVICE_PERIOD_MIN_NS)
-					    : state->timer_next_ns);
+		arm(dev, state->timer_next_ns);
 }
 
 void lapic_timer_update(struct device *dev)

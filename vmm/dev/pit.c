@@ -21,6 +21,7 @@
 
 #define CHANNELS 3
 #define MODES 6
+#define PERIOD_MIN_TICKS (DEVICE_PERIOD_MIN_NS / 838)
 #define REFRESH_NS 15085 /* half a period of the refresh bit */
 
 #define GATE2 BIT(0)
@@ -139,11 +140,14 @@ static u16 read_counter(const struct pit_channel *channel, u64 now_ns)
 	return channel->is_bcd ? to_bcd(value) : (u16)value;
 }
 
+/* Ticks between two interrupts. */
+static u64 period_ticks(const struct pit_channel *channel) { return MAX(channel->count, PERIOD_MIN_TICKS); }
+
 /* Rising edges of the output since the count began. */
 static u64 edges_until(const struct pit_channel *channel, u64 ticks)
 {
 	if (is_periodic(channel))
-		return ticks / channel->count;
+		return ticks / period_ticks(channel);
 	if (channel->mode == 0 || channel->mode == 1)
 		return ticks >= channel->count;
 	return ticks > channel->count;
@@ -152,7 +156,7 @@ static u64 edges_until(const struct pit_channel *channel, u64 ticks)
 static u64 edge_ticks(const struct pit_channel *channel, u64 edge)
 {
 	if (is_periodic(channel))
-		return edge * channel->count;
+		return edge * period_ticks(channel);
 	return channel->count + (channel->mode >= 4);
 }
 
@@ -178,7 +182,7 @@ static void update(struct device *dev)
 		return;
 	}
 	next_ns = channel->start_ns + ticks_to_ns(edge_ticks(channel, channel->edges + 1));
-	device_timer_arm(&wires->timer, MAX(next_ns, now_ns + DEVICE_PERIOD_MIN_NS));
+	device_timer_arm(&wires->timer, next_ns);
 }
 
 /* The output at the moment when control word or count were written: low in mode 0, else high. */
@@ -365,7 +369,7 @@ static int check_channel(const struct pit_channel *channel)
 	if (channel->start_ns > DEVICE_TIME_MAX_NS)
 		return -EINVAL;
 	/* So that the time of the next edge does not overflow. */
-	if (channel->edges > ns_to_ticks(DEVICE_TIME_MAX_NS) / MAX(channel->count, 1u))
+	if (channel->edges > ns_to_ticks(DEVICE_TIME_MAX_NS) / period_ticks(channel))
 		return -EINVAL;
 	if (channel->count > (channel->is_bcd ? 10000 : 65536) || channel->held_ticks > 1u << 30)
 		return -EINVAL;

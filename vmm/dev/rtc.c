@@ -242,7 +242,7 @@ static void update(struct device *dev)
 	irq_set_line(dev->vm, IRQ_RTC, state->flags & state->ram[REG_B] & B_EVENTS);
 	next_ns = next_event_ns(dev, now_ns);
 	if (next_ns)
-		device_timer_arm(&wires->timer, MAX(next_ns, now_ns + DEVICE_PERIOD_MIN_NS));
+		device_timer_arm(&wires->timer, next_ns);
 	else
 		device_timer_disarm(&wires->timer);
 }
