@@ -43,7 +43,7 @@ u64 alu(enum alu_op op, u64 a, u64 b, u8 size, u64 *rflags)
 	}
 	flags |= result ? 0 : FLAG_ZF;
 	flags |= result & sign ? FLAG_SF : 0;
-	flags |= __builtin_popcountll(result & 0xff) % 2 ? 0 : FLAG_PF;
+	flags |= bits_count(result & 0xff) % 2 ? 0 : FLAG_PF;
 	*rflags = (*rflags & ~FLAGS_STATUS) | flags;
 	return result;
 }
