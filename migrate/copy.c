@@ -290,7 +290,7 @@ void copy_take_acked(struct send *send)
 	for (u64 i = 0; i < words; i++) {
 		u64 *word = &send->acked[acked->first / 64 + i];
 
-		send->acked_count += (u64)__builtin_popcountll(bits[i] & ~*word);
+		send->acked_count += bits_count(bits[i] & ~*word);
 		*word |= bits[i];
 	}
 }
@@ -298,7 +298,7 @@ void copy_take_acked(struct send *send)
 static void forget_dirty(struct send *send)
 {
 	for (u64 i = 0; i < BITMAP_WORDS(send->rounds.page_count); i++) {
-		send->acked_count -= (u64)__builtin_popcountll(send->acked[i] & send->rounds.todo[i]);
+		send->acked_count -= bits_count(send->acked[i] & send->rounds.todo[i]);
 		send->acked[i] &= ~send->rounds.todo[i];
 	}
 }

@@ -162,10 +162,12 @@ static void verified(struct handover_destination *d, const struct handover_event
 		return;
 	if (d->has_copy && d->epoch > event->epoch)
 		return;
+	/* The same state once more, late: what was promised about this epoch stays promised. */
+	if (!d->has_copy || d->epoch != event->epoch)
+		d->fence = 0;
 	d->has_copy = true;
 	d->epoch = event->epoch;
 	d->digest = event->digest;
-	d->fence = 0;
 	act(actions, HANDOVER_SEND_READY);
 }
 

@@ -12,7 +12,6 @@
 #include "kernel/log.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
-#include "migrate/image.h"
 #include "migrate/migrate.h"
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
@@ -212,7 +211,7 @@ void send_restore_tracking(struct send *send)
 	send->is_tracking = false;
 }
 
-static bool is_given(const struct send *send)
+bool send_is_given(const struct send *send)
 {
 	return !send->options.is_check && send->record->source.phase == SOURCE_GIVEN;
 }
@@ -261,7 +260,7 @@ void send_finish(struct send *send)
 
 void send_break(struct send *send, const char *code, const char *why)
 {
-	if (send->phase < SEND_PAUSED && !is_given(send)) {
+	if (send->phase < SEND_PAUSED && !send_is_given(send)) {
 		send_fail(send, code, "%s", why);
 		return;
 	}
@@ -271,91 +270,7 @@ void send_break(struct send *send, const char *code, const char *why)
 	stun_event(send, &(struct handover_event){ .type = EVENT_LINK_LOST });
 }
 
-/* --- greeting and offer --- */
-
-static void say_hello(struct send *send, enum wire_purpose purpose)
-{
-	struct wire_hello hello = {
-		.magic = WIRE_MAGIC,
-		.version = WIRE_VERSION,
-		.purpose = purpose,
-		.epoch = send->options.is_check ? send->vm->epoch : send->record->source.epoch,
-		.incarnation = durable_incarnation(),
-	};
-
-	memcpy(hello.session, send->receipt.session, sizeof(hello.session));
-	memcpy(hello.vm_id, send->record->vm_id, sizeof(hello.vm_id));
-	str_copy(hello.host, sizeof(hello.host), migration->host);
-	wire_put(&send->wire, WIRE_HELLO, &hello, sizeof(hello));
-}
-
-static bool make_offer(struct send *send)
-{
-	struct wire_device_entry *entries;
-	struct wire_offer *offer = heap_alloc(sizeof(*offer) + WIRE_DEVICES_MAX * sizeof(*entries));
-	bool is_sent = false;
-
-	if (!offer)
-		return false;
-	entries = (void *)(offer + 1);
-	if (compat_offer(send->vm, offer, entries))
-		is_sent = wire_put(&send->wire, WIRE_OFFER, offer,
-				   sizeof(*offer) + offer->device_count * sizeof(*entries)) == 0;
-	heap_free(offer);
-	return is_sent;
-}
-
-static void take_hello(struct send *send)
-{
-	const struct wire_hello *hello = (const void *)send->wire.scratch;
-
-	if (hello->magic != WIRE_MAGIC) {
-		send_fail(send, "E-PROTOCOL", "what answers at the peer's port is not Tern");
-	} else if (hello->version != WIRE_VERSION) {
-		send_fail(send, "E-VERSION", "the peer speaks version %u of the protocol, this host version %u",
-			  hello->version, WIRE_VERSION);
-	} else if (memcmp(hello->session, send->receipt.session, sizeof(hello->session)) ||
-		   !wire_text_ok(hello->host, sizeof(hello->host))) {
-		send_fail(send, "E-PROTOCOL", "the peer's greeting is broken");
-	} else if (is_given(send)) {
-		send_set_phase(send, SEND_GIVEN, REPEAT_NS);
-		send->repeat_count = 0;
-		send->is_peer_new = hello->incarnation != send->peer_incarnation;
-		stun_event(send, &(struct handover_event){ .type = EVENT_LINK_UP });
-	} else {
-		send->peer_incarnation = hello->incarnation;
-		str_copy(send->receipt.to, sizeof(send->receipt.to), hello->host);
-		if (make_offer(send))
-			send_set_phase(send, SEND_OFFERED, ANSWER_NS);
-		else
-			send_fail(send, "E-NO-MEMORY", "the offer could not be made");
-	}
-}
-
-static void take_refuse(struct send *send)
-{
-	const struct wire_reason *reason = (const void *)send->wire.scratch;
-	u32 count = send->wire.header.bytes / sizeof(*reason);
-
-	for (u32 i = 0; i < count && send->wire.header.bytes % sizeof(*reason) == 0; i++)
-		if (wire_text_ok(reason[i].code, WIRE_CODE_MAX) && wire_text_ok(reason[i].why, WIRE_WHY_MAX))
-			compat_add(&send->compat, reason[i].code, "%s", reason[i].why);
-	if (send->compat.count)
-		send_fail(send, send->compat.reason[0].code, "%s", send->compat.reason[0].why);
-	else
-		send_fail(send, "E-PROTOCOL", "the peer refused without a reason");
-}
-
-static void take_accept(struct send *send)
-{
-	memcpy(&send->accepted, send->wire.scratch, sizeof(send->accepted));
-	if (send->options.is_check) {
-		send_hang_up(send);
-		send_finish(send);
-	} else if (copy_start(send)) {
-		send_fail(send, "E-NO-MEMORY", "no memory to track what the guest writes");
-	}
-}
+/* --- records that come in --- */
 
 static void take_error(struct send *send)
 {
@@ -366,8 +281,6 @@ static void take_error(struct send *send)
 	else
 		send_break(send, reason->code, reason->why);
 }
-
-/* --- records that come in --- */
 
 static void take_handover(struct send *send)
 {
@@ -428,13 +341,13 @@ static void take_record(struct send *send)
 	}
 	switch (type) {
 	case WIRE_HELLO:
-		take_hello(send);
+		greet_take_hello(send);
 		break;
 	case WIRE_ACCEPT:
-		take_accept(send);
+		greet_take_accept(send);
 		break;
 	case WIRE_REFUSE:
-		take_refuse(send);
+		greet_take_refuse(send);
 		break;
 	case WIRE_ACKED:
 		copy_take_acked(send);
@@ -485,7 +398,7 @@ static void take_open(struct send *send)
 {
 	if (send->phase != SEND_DIALLED && send->phase != SEND_DETACHED)
 		return;
-	say_hello(send, send->options.is_check ? WIRE_CHECK : is_given(send) ? WIRE_RESOLVE : WIRE_MOVE);
+	greet_say_hello(send, send->options.is_check ? WIRE_CHECK : send_is_given(send) ? WIRE_RESOLVE : WIRE_MOVE);
 	send_set_phase(send, SEND_GREETED, ANSWER_NS);
 }
 
@@ -517,7 +430,7 @@ static void take_deadline(struct send *send)
 static bool has_guest_stopped(const struct send *send)
 {
 	return !send->options.is_check && !send->is_stunned && send->phase < SEND_PAUSED &&
-	       send->vm->state != VM_RUNNING && !is_given(send);
+	       send->vm->state != VM_RUNNING && !send_is_given(send);
 }
 
 static void take_events(struct send *send)
@@ -567,7 +480,7 @@ u64 send_deadline_ns(const struct send *send)
 void send_cancel(struct send *send)
 {
 	send->is_cancelled = true;
-	if (send->phase >= SEND_PAUSED || is_given(send))
+	if (send->phase >= SEND_PAUSED || send_is_given(send))
 		stun_event(send, &(struct handover_event){ .type = EVENT_CANCEL });
 	else
 		send_fail(send, "E-CANCELLED", "cancelled by the operator");

@@ -127,6 +127,15 @@ void send_break(struct send *send, const char *code, const char *why);
 /* The guest was given and the destination does not answer: dials again after a while. */
 void send_detach(struct send *send);
 
+/* The guest is not this host's any more, unless the destination gives it back. */
+bool send_is_given(const struct send *send);
+
+/* greet.c */
+void greet_say_hello(struct send *send, enum wire_purpose purpose);
+void greet_take_hello(struct send *send);
+void greet_take_refuse(struct send *send);
+void greet_take_accept(struct send *send);
+
 /* copy.c */
 int copy_start(struct send *send);
 void copy_stop(struct send *send);

@@ -47,7 +47,7 @@ static bool harvest(struct send *send)
 	struct vm *vm = send->vm;
 	u64 dirty;
 
-	if (vm->want_poweroff || vm->want_reset) {
+	if (vm_wants_attention(vm)) {
 		/* Its end is near: that is for this host to carry out. */
 		send_resume_guest(send);
 		send_fail(send, "E-GUEST-STOPPED", "the guest is switching itself off or resetting");
