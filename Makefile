@@ -266,7 +266,7 @@ guests: $(GUEST_TESTS) $(G)/initramfs.cpio.gz
 # tools/setup may install the compiler, so what follows it is a make of its own.
 .PHONY: test demo bench run-test run-demo run-bench
 test demo bench:
-	@tools/setup
+	@tools/setup $(filter test,$@)
 	@$(MAKE) --no-print-directory run-$@
 
 run-test: check
