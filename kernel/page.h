@@ -33,7 +33,7 @@ static inline hpa_t virt_to_phys(const void *va) { return HPA((const u8 *)va - d
 int page_init(const struct boot_info *info);
 /*
  * Gives memory that page_init was told of and did not give out (BOOT_MEM_LOADER, once nothing of
- * the loader's is in use any more). Bytes that are free already or unknown are left alone.
+ * the loader's is in use any more). Once for each range; bytes that are unknown are left alone.
  */
 void page_add_range(u64 base, u64 bytes);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* tern.conf: what is read, what is refused and with which line number, and that no file can hurt. */
-/* SOURCES: kernel/config.c kernel/heap.c kernel/page.c kernel/fmt.c kernel/str.c */
+/* SOURCES: kernel/config.c kernel/heap.c kernel/page.c kernel/page_map.c kernel/fmt.c kernel/str.c */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

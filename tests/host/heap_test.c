@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The heap: objects keep their content and their distance, nothing leaks, wrong frees panic. */
-/* SOURCES: kernel/heap.c kernel/page.c kernel/log.c kernel/clock.c kernel/fmt.c kernel/str.c */
+/* SOURCES: kernel/heap.c kernel/page.c kernel/page_map.c kernel/log.c kernel/clock.c kernel/fmt.c kernel/str.c */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

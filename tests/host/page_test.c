@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The page allocator against a model that knows the owner of each page; memory maps in disorder. */
-/* SOURCES: kernel/page.c kernel/log.c kernel/clock.c kernel/fmt.c kernel/str.c */
+/* SOURCES: kernel/page.c kernel/page_map.c kernel/log.c kernel/clock.c kernel/fmt.c kernel/str.c */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

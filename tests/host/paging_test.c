@@ -3,7 +3,7 @@
  * Tern's own page tables: walked leaf by leaf, without paging.c's own walk. Nothing is
  * writable and executable, firmware's wrong addresses are not mapped, guards are holes.
  */
-/* SOURCES: arch/paging.c kernel/page.c kernel/log.c kernel/clock.c kernel/sched.c kernel/timer.c
+/* SOURCES: arch/paging.c kernel/page.c kernel/page_map.c kernel/log.c kernel/clock.c kernel/sched.c kernel/timer.c
 	    kernel/panic.c kernel/fmt.c kernel/str.c */
 #include "tests/host/fake/machine.h"
 #include "tests/host/fake/memory.h"

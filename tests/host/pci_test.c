@@ -3,7 +3,7 @@
  * PCI against a bus of made-up functions behind ports CF8/CFC: finding, sizing, capability
  * chains in disorder, message interrupts.
  */
-/* SOURCES: arch/pci.c arch/pci_config.c arch/pci_irq.c kernel/heap.c kernel/page.c kernel/log.c
+/* SOURCES: arch/pci.c arch/pci_config.c arch/pci_irq.c kernel/heap.c kernel/page.c kernel/page_map.c kernel/log.c
  *	kernel/clock.c kernel/fmt.c kernel/str.c */
 #include <stdarg.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * terminal is emulated, so that tests speak of what one reads, not of escape codes.
  */
 /* SOURCES: kernel/shell.c kernel/shell_edit.c kernel/shell_parse.c kernel/shell_complete.c
- *	kernel/shell_output.c kernel/shell_help.c kernel/json.c kernel/log.c kernel/heap.c kernel/page.c
+ *	kernel/shell_output.c kernel/shell_help.c kernel/json.c kernel/log.c kernel/heap.c kernel/page.c kernel/page_map.c
  *	kernel/fmt.c kernel/str.c */
 #include <stdarg.h>
 #include <setjmp.h>

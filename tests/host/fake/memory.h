@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Physical memory for host tests: an arena that direct_map shows, given to page_init.
- * Included by the test's own file, once; needs kernel/page.c.
+ * Included by the test's own file, once; needs kernel/page.c and kernel/page_map.c.
  */
 #pragma once
 
