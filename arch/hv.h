@@ -109,6 +109,7 @@ struct hv_event {
 	u8 vector;
 	bool has_error_code;
 	u32 error_code;
+	u64 address;             /* CR2, of a page fault */
 };
 
 struct hv_ops {
@@ -146,6 +147,8 @@ struct hv_ops {
 	void (*save)(struct hv_vcpu *hv, struct vcpu_state *state);
 	void (*load)(struct hv_vcpu *hv, const struct vcpu_state *state);
 
+	/* What RDTSCP gives in ECX, for HV_EXIT_RDTSC. */
+	u64 (*tsc_aux)(const struct hv_vcpu *hv);
 	/*
 	 * Guest TSC = host TSC x ratio + offset. ratio is 32.32 fixed point; other than 1.0 only
 	 * if limits.tsc_ratio_max allows. trap asks for HV_EXIT_RDTSC instead.

@@ -170,9 +170,16 @@ static enum exit_result exit_hypercall(struct vcpu *vcpu)
 
 static enum exit_result exit_rdtsc(struct vcpu *vcpu)
 {
+	struct hv_exit *exit = &vcpu->exit;
+
+	/* Where the back end cannot tell which: 0F 31 or 0F 01 F9. */
+	if (!exit->insn_len) {
+		exit->insn_len = insn_length(vcpu);
+		exit->is_rdtscp = exit->insn_len == 3;
+	}
 	write_edx_eax(vcpu, vtime_tsc_now(vcpu->vm) + vcpu->tsc_adjust);
-	if (vcpu->exit.is_rdtscp)
-		vcpu->hv->gpr[RCX] = vcpu_tsc_aux(vcpu);
+	if (exit->is_rdtscp)
+		vcpu->hv->gpr[RCX] = hv->tsc_aux(vcpu->hv);
 	exit_skip(vcpu);
 	return EXIT_AGAIN;
 }

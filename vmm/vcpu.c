@@ -269,33 +269,22 @@ void vcpu_nmi(struct vcpu *vcpu)
 	vcpu_kick(vcpu);
 }
 
-static void vcpu_inject_fault(struct vcpu *vcpu, u8 vector, bool has_error_code, u32 error_code)
+void vcpu_inject_gp(struct vcpu *vcpu, u32 error_code)
 {
 	hv->inject(vcpu->hv, &(struct hv_event){
-		.type = EVENT_EXCEPTION, .vector = vector,
-		.has_error_code = has_error_code, .error_code = error_code });
+		.type = EVENT_EXCEPTION, .vector = FAULT_GP, .has_error_code = true, .error_code = error_code });
 }
 
-void vcpu_inject_gp(struct vcpu *vcpu, u32 error_code) { vcpu_inject_fault(vcpu, FAULT_GP, true, error_code); }
-void vcpu_inject_ud(struct vcpu *vcpu) { vcpu_inject_fault(vcpu, FAULT_UD, false, 0); }
+void vcpu_inject_ud(struct vcpu *vcpu)
+{
+	hv->inject(vcpu->hv, &(struct hv_event){ .type = EVENT_EXCEPTION, .vector = FAULT_UD });
+}
 
 void vcpu_inject_pf(struct vcpu *vcpu, u64 address, u32 error_code)
 {
-	struct vcpu_state state;
-
-	/* CR2 is not among what the back end shows between exits; this path is rare. */
-	hv->save(vcpu->hv, &state);
-	state.cr2 = address;
-	hv->load(vcpu->hv, &state);
-	vcpu_inject_fault(vcpu, FAULT_PF, true, error_code);
-}
-
-u64 vcpu_tsc_aux(struct vcpu *vcpu)
-{
-	struct vcpu_state state;
-
-	hv->save(vcpu->hv, &state);
-	return state.tsc_aux;
+	hv->inject(vcpu->hv, &(struct hv_event){
+		.type = EVENT_EXCEPTION, .vector = FAULT_PF, .has_error_code = true, .error_code = error_code,
+		.address = address });
 }
 
 void vcpu_save(struct vcpu *vcpu, struct vcpu_state *state)

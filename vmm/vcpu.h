@@ -55,9 +55,6 @@ void vcpu_inject_gp(struct vcpu *vcpu, u32 error_code);
 void vcpu_inject_ud(struct vcpu *vcpu);
 void vcpu_inject_pf(struct vcpu *vcpu, u64 address, u32 error_code);
 
-/* IA32_TSC_AUX, for RDTSCP. */
-u64 vcpu_tsc_aux(struct vcpu *vcpu);
-
 /* Whole state of a parked vCPU. */
 void vcpu_save(struct vcpu *vcpu, struct vcpu_state *state);
 /* The state was accepted by vcpu_state_check. */

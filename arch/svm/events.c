@@ -12,6 +12,7 @@
 #define EXCEPTION_DB 1
 #define EXCEPTION_BP 3
 #define EXCEPTION_OF 4
+#define EXCEPTION_PF 14
 
 #define DR6_BS BIT(14)
 #define DR6_B0_TO_B3 BITS(3, 0)
@@ -28,11 +29,15 @@ void svm_inject(struct hv_vcpu *hv, const struct hv_event *event)
 	hv->is_event_queued = true;
 	if (event->type == EVENT_NMI)
 		hv->is_nmi_blocked = true;
+	if (event->type == EVENT_EXCEPTION && event->vector == EXCEPTION_PF) {
+		vcpu->vmcb->cr2 = event->address;
+		vcpu->clean &= ~(u32)CLEAN_CR2;
+	}
 }
 
 void svm_inject_exception(struct svm_vcpu *vcpu, u8 vector, bool has_error_code, u32 error_code)
 {
-	struct hv_event event = { EVENT_EXCEPTION, vector, has_error_code, error_code };
+	struct hv_event event = { EVENT_EXCEPTION, vector, has_error_code, error_code, 0 };
 
 	svm_inject(&vcpu->hv, &event);
 }
@@ -176,11 +181,9 @@ void svm_exit_db(struct svm_vcpu *vcpu, struct hv_exit *exit)
 void svm_skip(struct hv_vcpu *hv, u8 insn_len)
 {
 	struct svm_vcpu *vcpu = svm_vcpu(hv);
-	struct hv_mode mode;
 
-	svm_mode(hv, &mode);
 	hv->rip += insn_len;
-	if (mode.code_bits != 64)
+	if (svm_code_bits(vcpu->vmcb) != 64)
 		hv->rip = (u32)hv->rip;
 	hv->has_shadow = false;
 	hv->rflags &= ~RFLAGS_RF;

@@ -12,9 +12,10 @@
 
 /*
  * Exits that need no more than a name. Lengths are those without prefixes, for CPUs that do
- * not report the next rip; 0 where forms of different lengths share the code, or QEMU reports one for
- * the other (RDTSCP as RDTSC): vmm decodes.
+ * not report the next rip; DECODE where forms of different lengths share the code (WBNOINVD) or
+ * QEMU reports one for the other (RDTSCP as RDTSC): there vmm decodes. 0: none is needed.
  */
+#define DECODE 0xff
 static const struct plain_exit {
 	u8 reason; /* enum hv_exit_reason */
 	u8 insn_len;
@@ -23,11 +24,11 @@ static const struct plain_exit {
 	[VMEXIT_NMI] = { HV_EXIT_HOST_INTERRUPT, 0 },
 	[VMEXIT_SMI] = { HV_EXIT_HOST_INTERRUPT, 0 },
 	[VMEXIT_INIT] = { HV_EXIT_HOST_INTERRUPT, 0 },
-	[VMEXIT_RDTSC] = { HV_EXIT_RDTSC, 0 },
-	[VMEXIT_RDTSCP] = { HV_EXIT_RDTSC, 0 },
+	[VMEXIT_RDTSC] = { HV_EXIT_RDTSC, DECODE },
+	[VMEXIT_RDTSCP] = { HV_EXIT_RDTSC, DECODE },
 	[VMEXIT_CPUID] = { HV_EXIT_CPUID, 2 },
 	[VMEXIT_INVD] = { HV_EXIT_WBINVD, 2 },
-	[VMEXIT_WBINVD] = { HV_EXIT_WBINVD, 2 },
+	[VMEXIT_WBINVD] = { HV_EXIT_WBINVD, DECODE },
 	[VMEXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
 	[VMEXIT_HLT] = { HV_EXIT_HLT, 1 },
 	[VMEXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
@@ -147,8 +148,8 @@ static void exit_plain(struct svm_vcpu *vcpu, struct hv_exit *exit)
 		return;
 	}
 	exit->reason = plain.reason;
-	if (plain.insn_len || plain.reason == HV_EXIT_RDTSC)
-		exit->insn_len = insn_len(vcpu, plain.insn_len);
+	if (plain.insn_len)
+		exit->insn_len = insn_len(vcpu, plain.insn_len == DECODE ? 0 : plain.insn_len);
 	if (plain.reason == HV_EXIT_RDTSC)
 		exit->is_rdtscp = code == VMEXIT_RDTSCP;
 	else if (plain.reason == HV_EXIT_HOST_INTERRUPT)

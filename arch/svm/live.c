@@ -85,6 +85,13 @@ void svm_live_drop(struct svm_vcpu *vcpu)
 	svm_this_cpu()->live = NULL;
 }
 
+u64 svm_tsc_aux(const struct hv_vcpu *hv)
+{
+	const struct svm_vcpu *vcpu = container_of(hv, struct svm_vcpu, hv);
+
+	return vcpu->live_cpu == SVM_NO_CPU || !svm_features.has_tsc_aux ? vcpu->tsc_aux : rdmsr(MSR_TSC_AUX);
+}
+
 void svm_set_xcr0(struct hv_vcpu *hv, u64 xcr0)
 {
 	struct svm_vcpu *vcpu = svm_vcpu(hv);

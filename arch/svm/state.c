@@ -186,6 +186,7 @@ static void event_load(struct svm_vcpu *vcpu, const struct vcpu_state *state)
 		.vector = state->event.vector,
 		.has_error_code = state->event.has_error_code,
 		.error_code = state->event.error_code,
+		.address = state->cr2,
 	};
 
 	hv->is_event_queued = false;
@@ -276,11 +277,18 @@ bool svm_state_cover(unsigned index, struct svm_cover *cover)
 	return true;
 }
 
+u8 svm_code_bits(const struct vmcb *vmcb)
+{
+	u16 cs = vmcb->cs.attributes;
+
+	if ((vmcb->efer & EFER_LMA) && (cs & VMCB_ATTR_L))
+		return 64;
+	return cs & VMCB_ATTR_DB ? 32 : 16;
+}
+
 void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode)
 {
 	struct vmcb *vmcb = container_of(hv, struct svm_vcpu, hv)->vmcb;
-	bool is_long = vmcb->efer & EFER_LMA;
-	u16 cs = vmcb->cs.attributes;
 
 	mode->cr0 = vmcb->cr0;
 	mode->cr3 = vmcb->cr3;
@@ -290,5 +298,5 @@ void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode)
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		mode->base[segment_links[i].segment] = segment_at(vmcb, i)->base;
 	mode->cpl = vmcb->cpl;
-	mode->code_bits = is_long && (cs & VMCB_ATTR_L) ? 64 : cs & VMCB_ATTR_DB ? 32 : 16;
+	mode->code_bits = svm_code_bits(vmcb);
 }

@@ -374,6 +374,7 @@ struct hv_ops svm_ops = {
 	.park = svm_park,
 	.save = svm_save,
 	.load = svm_load,
+	.tsc_aux = svm_tsc_aux,
 	.set_tsc = svm_set_tsc,
 	.flush = svm_flush,
 	.nested = &svm_nested_format,

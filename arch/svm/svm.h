@@ -93,6 +93,7 @@ void svm_live_release(struct svm_vcpu *vcpu);
 /* What is live is forgotten; memory counts. */
 void svm_live_drop(struct svm_vcpu *vcpu);
 void svm_set_xcr0(struct hv_vcpu *hv, u64 xcr0);
+u64 svm_tsc_aux(const struct hv_vcpu *hv);
 
 /* tlb.c: chooses ASID and TLB_CONTROL for the entry that follows. */
 void svm_tlb_prepare(struct svm_vcpu *vcpu, struct svm_cpu *cpu);
@@ -118,6 +119,7 @@ bool svm_msr_write(struct svm_vcpu *vcpu, u32 index, u64 value, bool *is_valid);
 void svm_state_save(const struct svm_vcpu *vcpu, struct vcpu_state *state);
 void svm_state_load(struct svm_vcpu *vcpu, const struct vcpu_state *state);
 void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode);
+u8 svm_code_bits(const struct vmcb *vmcb);
 
 /* The members of struct vcpu_state that one link or one named function of state.c covers. */
 struct svm_cover {

@@ -89,6 +89,7 @@ enum tlb_control { TLB_KEEP = 0, TLB_FLUSH_ALL = 1, TLB_FLUSH_ASID = 3 };
 #define CLEAN_NP BIT(4)             /* NP_ENABLE, N_CR3, G_PAT */
 #define CLEAN_CRX BIT(5)            /* CR0, CR3, CR4, EFER */
 #define CLEAN_DRX BIT(6)
+#define CLEAN_CR2 BIT(9)
 #define CLEAN_LBR BIT(10)           /* DBGCTL */
 #define CLEAN_ALL BITS(10, 0)
 

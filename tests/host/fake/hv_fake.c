@@ -118,6 +118,8 @@ static void fake_inject(struct hv_vcpu *hv, const struct hv_event *event)
 		.has_error_code = event->has_error_code,
 		.error_code = event->error_code,
 	};
+	if (event->type == EVENT_EXCEPTION && event->vector == 14)
+		vcpu->state.cr2 = event->address;
 	hv->is_event_queued = true;
 }
 
@@ -177,6 +179,8 @@ static void fake_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 	take_out_of_state(fake_vcpu(hv));
 	fake_vcpu(hv)->want_flush = true;
 }
+
+static u64 fake_tsc_aux(const struct hv_vcpu *hv) { return container_of(hv, struct fake_vcpu, hv)->state.tsc_aux; }
 
 static void fake_set_tsc(struct hv_vcpu *hv, u64 offset, u64 ratio, bool trap)
 {
@@ -263,6 +267,7 @@ struct hv_ops fake_ops = {
 	.park = fake_park,
 	.save = fake_save,
 	.load = fake_load,
+	.tsc_aux = fake_tsc_aux,
 	.set_tsc = fake_set_tsc,
 	.flush = fake_flush,
 	.nested = &fake_format,
