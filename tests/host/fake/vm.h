@@ -182,7 +182,7 @@ static inline struct fake_vm *fake_vm_new(u32 vcpus)
 static inline u64 fake_now_ns(void) { return clock_now_ns(); }
 
 /* Earliest deadline of an armed timer, at most limit_ns. */
-static u64 fake_next_deadline(u64 limit_ns)
+static inline u64 fake_next_deadline(u64 limit_ns)
 {
 	timer_interrupt(); /* what was programmed before is void */
 	timer_program(limit_ns);
@@ -190,7 +190,7 @@ static u64 fake_next_deadline(u64 limit_ns)
 }
 
 /* Host time goes to ns, stopping at each timer; between() may be NULL. Returns how many stops there were. */
-static u32 fake_run_until(u64 ns, void (*between)(void *context), void *context)
+static inline u32 fake_run_until(u64 ns, void (*between)(void *context), void *context)
 {
 	u32 stops = 0;
 
