@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Machine checks (SDM 3B chapter 16, APM 2 chapter 9). Tern recovers from none: memory or
- * CPU are broken, and going on could spread wrong data to a guest or to a peer.
+ * Machine checks (SDM 3B chapter 16, APM 2 chapter 9). What the hardware corrected is logged.
+ * Tern recovers from nothing else: memory or CPU are broken, and going on could spread wrong
+ * data to a guest or to a peer.
  */
 #include "arch/mce.h"
 #include "arch/cpu.h"
 #include "arch/trap.h"
+#include "kernel/clock.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
 #include "kernel/panic.h"
+#include "kernel/timer.h"
 
 #define MSR_MCG_CAP 0x179
 #define MSR_MCG_STATUS 0x17a
@@ -16,6 +19,8 @@
 #define MSR_MC_CTL(bank) (0x400 + 4 * (bank))
 #define MSR_MC_STATUS(bank) (0x401 + 4 * (bank))
 #define MSR_MC_ADDR(bank) (0x402 + 4 * (bank))
+
+#define WATCH_NS (30 * NS_PER_SEC)
 
 #define MCG_CAP_COUNT BITS(7, 0)
 #define MCG_CAP_HAS_CTL BIT(8)
@@ -47,6 +52,22 @@ static u64 bank_address(unsigned bank, u64 status)
 	return (status & MC_STATUS_ADDR_VALID) && !rdmsr_safe(MSR_MC_ADDR(bank), &address) ? address : 0;
 }
 
+/* What the calling CPU's banks hold goes to the log, and room is made for the next. */
+static void log_banks(const char *what)
+{
+	unsigned banks = bank_count();
+
+	for (unsigned bank = 0; bank < banks; bank++) {
+		u64 status = bank_status(bank);
+
+		if (!(status & MC_STATUS_VALID))
+			continue;
+		log_warn("CPU %u: %s: bank %u, status %#lx, address %#lx", machine->cpu_id(), what, bank,
+			 status, bank_address(bank, status));
+		(void)wrmsr_safe(MSR_MC_STATUS(bank), 0);
+	}
+}
+
 /* The order of SDM 3B example 16-1. */
 void mce_cpu_init(void)
 {
@@ -57,14 +78,30 @@ void mce_cpu_init(void)
 		return;
 	if (cap & MCG_CAP_HAS_CTL)
 		(void)wrmsr_safe(MSR_MCG_CTL, ~0ull);
-	for (unsigned bank = 0; bank < banks; bank++) {
-		u64 status = bank_status(bank);
-
-		if (status & MC_STATUS_VALID)
-			log_warn("CPU %u: machine check from before the start: bank %u, status %#lx, address %#lx",
-				 machine->cpu_id(), bank, status, bank_address(bank, status));
+	log_banks("hardware error before the start");
+	for (unsigned bank = 0; bank < banks; bank++)
 		(void)wrmsr_safe(MSR_MC_CTL(bank), ~0ull);
-		(void)wrmsr_safe(MSR_MC_STATUS(bank), 0);
+}
+
+static void watch(struct timer *timer)
+{
+	static u64 nmis_told;
+
+	log_banks("hardware error, corrected");
+	if (timer->cpu == 0 && nmi_count() != nmis_told) {
+		nmis_told = nmi_count();
+		log_warn("%lu NMIs so far: the machine reports trouble", nmis_told);
+	}
+	timer_arm(timer, timer->cpu, clock_now_ns() + WATCH_NS);
+}
+
+void mce_watch(void)
+{
+	static struct timer timers[CPU_MAX];
+
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+		timer_setup(&timers[cpu], watch);
+		timer_arm(&timers[cpu], cpu, clock_now_ns() + WATCH_NS);
 	}
 }
 

@@ -161,6 +161,7 @@ void core_main(u64 boot_info_address)
 	init_time();                         /* against the FADT's timer; from here on there is time */
 	smp_init(info);                      /* needs time to wait, and this CPU's timer rate */
 	log_start();
+	mce_watch();
 	if (hv_init())                       /* on every CPU, while they wait */
 		log_error("no guests can run: %s", hv_missing);
 	uart_enable_interrupts();
