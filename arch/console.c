@@ -10,7 +10,6 @@
 #include "kernel/log.h"
 #include "kernel/sched.h"
 #include "kernel/shell.h"
-#include "kernel/string.h"
 
 static void write_waiting(const char *text, size_t bytes)
 {
@@ -76,9 +75,4 @@ void console_start(const char *host_name)
 		uart_set_notify(uart_console(), port_notify, NULL);
 	if (!shell_start(host_name, shell_read, shell_write_some))
 		log_error("console: no memory for the shell");
-}
-
-bool console_has_port(const char *name)
-{
-	return uart_console() && strcmp(uart_name(uart_console()), name) == 0;
 }

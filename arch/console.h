@@ -13,5 +13,3 @@ void console_init_early(void);
 void console_choose(const char *wanted);
 /* The shell with its prompt; log and answers are queued from now on. After time has started. */
 void console_start(const char *host_name);
-/* True if the port is the console: guests cannot have it. */
-bool console_has_port(const char *name);

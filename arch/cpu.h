@@ -95,11 +95,9 @@ static inline void out32(u16 port, u32 value)
 static inline u8 mmio_read8(const volatile void *at) { return *(const volatile u8 *)at; }
 static inline u16 mmio_read16(const volatile void *at) { return *(const volatile u16 *)at; }
 static inline u32 mmio_read32(const volatile void *at) { return *(const volatile u32 *)at; }
-static inline u64 mmio_read64(const volatile void *at) { return *(const volatile u64 *)at; }
 static inline void mmio_write8(volatile void *at, u8 value) { *(volatile u8 *)at = value; }
 static inline void mmio_write16(volatile void *at, u16 value) { *(volatile u16 *)at = value; }
 static inline void mmio_write32(volatile void *at, u32 value) { *(volatile u32 *)at = value; }
-static inline void mmio_write64(volatile void *at, u64 value) { *(volatile u64 *)at = value; }
 
 #define CPU_DEFINE_CR(n) \
 	static inline u64 read_cr##n(void) \
@@ -117,7 +115,6 @@ CPU_DEFINE_CR(0)
 CPU_DEFINE_CR(2)
 CPU_DEFINE_CR(3)
 CPU_DEFINE_CR(4)
-CPU_DEFINE_CR(8)
 #undef CPU_DEFINE_CR
 
 #define CPU_DEFINE_DR(n) \
@@ -153,14 +150,6 @@ static inline void xsetbv(u32 index, u64 value)
 	__asm__ volatile("xsetbv" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
 }
 
-static inline u64 read_rflags(void)
-{
-	u64 value;
-
-	__asm__ volatile("pushfq; popq %0" : "=r"(value) : : "memory");
-	return value;
-}
-
 static inline void invlpg(const void *va)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
@@ -171,8 +160,6 @@ static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 static inline void sti(void) { __asm__ volatile("sti" : : : "memory"); }
 static inline void hlt(void) { __asm__ volatile("hlt" : : : "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
-static inline void clac(void) { __asm__ volatile("clac" : : : "memory"); }
-static inline void stac(void) { __asm__ volatile("stac" : : : "memory"); }
 static inline void mfence(void) { __asm__ volatile("mfence" : : : "memory"); }
 static inline void lfence(void) { __asm__ volatile("lfence" : : : "memory"); }
 

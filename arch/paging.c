@@ -22,7 +22,6 @@
 #define PTE_PWT BIT(3)
 #define PTE_PCD BIT(4)
 #define PTE_LARGE BIT(7)
-#define PTE_PAT BIT(7) /* in 4 KiB entries */
 #define PTE_GLOBAL BIT(8)
 #define PTE_NX BIT(63)
 #define PTE_ADDRESS BITS(51, 12)
@@ -31,7 +30,6 @@
 #define KIND_CONST (PTE_GLOBAL | PTE_NX)
 #define KIND_DATA (PTE_GLOBAL | PTE_NX | PTE_WRITE)
 #define KIND_MMIO (KIND_DATA | PTE_PCD | PTE_PWT) /* PAT entry 3: UC */
-#define KIND_WC (KIND_DATA | PTE_PAT)             /* PAT entry 4: WC (arch/percpu.c) */
 
 #define ENTRIES 512
 #define LEVELS 4
@@ -120,9 +118,8 @@ static int map(u64 va, u64 hpa, u64 bytes, u64 kind)
 			entry = entry_for(va, --level);
 		if (!entry)
 			return -ENOMEM;
-		/* The PAT bit of a large page is bit 12 (SDM 3A table 4-17). */
 		if (level > 1)
-			value = (value & ~PTE_PAT) | PTE_LARGE | (value & PTE_PAT ? BIT(12) : 0);
+			value |= PTE_LARGE;
 		__atomic_store_n(entry, value, __ATOMIC_RELEASE);
 		va += level_bytes(level);
 		hpa += level_bytes(level);
@@ -290,7 +287,7 @@ bool paging_is_mapped(hpa_t hpa, u64 bytes)
 }
 
 /* A window has the same offset in a 2 MiB page as what it shows, so that large pages fit. */
-static void *map_window(hpa_t hpa, u64 bytes, u64 kind)
+void *paging_map_mmio(hpa_t hpa, u64 bytes)
 {
 	u64 start = ALIGN_DOWN(hpa.value, PAGE_BYTES), end = ALIGN_UP(hpa.value + bytes, PAGE_BYTES);
 	u64 va;
@@ -302,14 +299,11 @@ static void *map_window(hpa_t hpa, u64 bytes, u64 kind)
 	va = ALIGN_UP(window_next, LARGE_PAGE_BYTES) + start % LARGE_PAGE_BYTES;
 	if (end - start <= STACK_AREA - va) {
 		window_next = va + (end - start);
-		err = map(va, start, end - start, kind);
+		err = map(va, start, end - start, KIND_MMIO);
 	}
 	lock_give(&dynamic_lock);
 	return err ? NULL : (void *)(va + (hpa.value - start));
 }
-
-void *paging_map_mmio(hpa_t hpa, u64 bytes) { return map_window(hpa, bytes, KIND_MMIO); }
-void *paging_map_wc(hpa_t hpa, u64 bytes) { return map_window(hpa, bytes, KIND_WC); }
 
 u64 stack_alloc(void)
 {

@@ -22,8 +22,6 @@ bool paging_is_mapped(hpa_t hpa, u64 bytes);
 
 /* Device registers, uncached, not executable. NULL: no memory. Any alignment. Never unmapped. */
 void *paging_map_mmio(hpa_t hpa, u64 bytes);
-/* As paging_map_mmio, write-combining (framebuffer). */
-void *paging_map_wc(hpa_t hpa, u64 bytes);
 
 #define STACK_BYTES 0x8000ull
 /* Top of a new stack of STACK_BYTES, unmapped below it; 0: no memory. Stacks are for ever. */

@@ -66,8 +66,8 @@ void percpu_load(struct percpu *percpu)
 	percpu_set_controls();
 }
 
-/* SDM 3A 12.12.4: as after reset (WB, WT, UC-, UC, twice), but entry 4 is write-combining. */
-#define PAT_VALUE 0x0007040100070406ull
+/* SDM 3A 12.12.4, as after reset: WB, WT, UC-, UC, twice. Nested tables count on entry 0. */
+#define PAT_VALUE 0x0007040600070406ull
 
 /* SDM 1 13.1: x87, SSE, AVX, AVX-512. Others would need care that Tern does not take. */
 #define XCR0_WANTED (BITS(2, 0) | BITS(7, 5))
