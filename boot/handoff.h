@@ -3,7 +3,8 @@
  * struct boot_info: the only thing that loaders (UEFI, PVH, multiboot2) and the core share.
  *
  * State at the jump to the core's entry, core_start (kernel/layout.h has the addresses):
- *   - long mode, interrupts off, one CPU, cld, SSE state unknown
+ *   - long mode, interrupts off, one CPU, cld, SSE state unknown; the stack and the descriptor
+ *     tables are the loader's and may not be mapped: the core brings its own at once
  *   - rdi = physical address of struct boot_info
  *   - the first 4 GiB of physical memory are mapped at 0 and at DIRECT_MAP_BASE, writable
  *   - the core's image is mapped at CORE_BASE + CORE_LINK_OFFSET
