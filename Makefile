@@ -99,6 +99,19 @@ $(B)/tern.elf: $(B)/tern.first.elf $(B)/symbols.o
 
 -include $(OBJECTS:.o=.d)
 
+# --- The back end alone: tests/bare ---------------------------------------------------------
+
+# The machine and the kernel with a test in place of net, vmm and migrate.
+BARE_OBJECTS := $(filter $(B)/kernel/% $(B)/arch/% $(B)/boot/%,$(OBJECTS)) \
+	$(B)/tests/bare/hv.o $(B)/tests/bare/hv_guest.S.o
+
+$(B)/bare/hv.elf: $(BARE_OBJECTS) linker.ld
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LD) $(LDFLAGS) -o $@ $(BARE_OBJECTS)
+
+-include $(B)/tests/bare/hv.d
+
 # --- The UEFI loader, with the core inside ------------------------------------------------
 
 # gnu-efi's own way of making an EFI file: a shared object that relocates itself, in PE clothes.
@@ -232,9 +245,9 @@ check:
 
 # --- Guests -----------------------------------------------------------------------------
 
-# Each tests/guest/t_NAME.c is one tiny PVH guest, with start.S and lib.c, linked at 1 MiB.
+# Each tests/guest/t_NAME.c (a test) or b_NAME.c (a bench) is one tiny PVH guest, with start.S and lib.c.
 G := build/guest
-GUEST_TESTS := $(patsubst tests/guest/%.c,$(G)/%.elf,$(wildcard tests/guest/t_*.c))
+GUEST_TESTS := $(patsubst tests/guest/%.c,$(G)/%.elf,$(wildcard tests/guest/[bt]_*.c))
 GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -Itests/guest -mno-red-zone -mgeneral-regs-only -fno-pic \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
 
@@ -246,7 +259,7 @@ $(G)/obj/%.S.o: tests/guest/%.S Makefile
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
-$(G)/t_%.elf: $(G)/obj/t_%.o $(G)/obj/start.S.o $(G)/obj/lib.o tests/guest/guest.ld
+$(GUEST_TESTS): $(G)/%.elf: $(G)/obj/%.o $(G)/obj/start.S.o $(G)/obj/lib.o tests/guest/guest.ld
 	$(call say,GUEST,$@)
 	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
 		-T tests/guest/guest.ld -o $@ $(filter %.o,$^)
