@@ -63,7 +63,7 @@ bool args_flag(const struct cmd_args *args, const char *flag); /* "--yes" */
 
 /* Text of the answer; nothing is printed by shell_print while the command runs with --json. */
 void shell_print(struct shell *shell, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Redraws the current line (progress); not in --json. */
+/* Redraws the current line (progress), five times a second at most; not in --json. */
 void shell_progress(struct shell *shell, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Sets the answer's error; returns CMD_FAILED, so handlers end with: return shell_fail(...). */
 enum cmd_result shell_fail(struct shell *shell, const struct error_code *code, const char *what,

@@ -11,6 +11,7 @@
  */
 #include "kernel/shell_private.h"
 
+#include "kernel/clock.h"
 #include "kernel/fmt.h"
 #include "kernel/heap.h"
 #include "kernel/string.h"
@@ -152,6 +153,7 @@ void shell_print(struct shell *shell, const char *format, ...)
 
 /* A slow port gets fewer redraws rather than old ones. */
 #define PROGRESS_QUEUE_MAX 1024
+#define PROGRESS_INTERVAL_NS (200 * NS_PER_MS)
 
 static void draw_progress(struct shell *shell)
 {
@@ -162,8 +164,14 @@ void shell_progress(struct shell *shell, const char *format, ...)
 {
 	va_list args;
 
+	u64 now_ns = clock_now_ns();
+
 	if (shell->args.is_json || shell->raw || shell->output.queued > PROGRESS_QUEUE_MAX)
 		return;
+	/* Ticks come with every turn of the loop, thousands a second when a move keeps it busy. */
+	if (shell->progress[0] && now_ns - shell->progress_ns < PROGRESS_INTERVAL_NS)
+		return;
+	shell->progress_ns = now_ns;
 	va_start(args, format);
 	fmt_vsnprintf(shell->progress, sizeof(shell->progress), format, args);
 	va_end(args);

@@ -71,6 +71,7 @@ struct shell {
 	struct log_cursor log;
 	bool is_prompt_shown;
 	char progress[SHELL_PROGRESS_MAX]; /* shown now, "" if none */
+	u64 progress_ns;                   /* when it was drawn */
 	struct pending_line *pending;
 
 	/* The command that runs; NULL: the editor has the console. */
