@@ -22,6 +22,7 @@ struct hv_vcpu {
 	bool is_event_queued;   /* an event will be injected at the next entry; no other may be */
 	bool want_irq_window;   /* exit as HV_EXIT_IRQ_WINDOW when an external interrupt could be taken */
 	bool want_nmi_window;
+	bool want_cr8_exit;     /* exit as HV_EXIT_CR8_WRITE at a MOV to CR8 (or as HV_EXIT_IRQ_WINDOW after it) */
 	u64 exit_count;
 };
 
@@ -40,6 +41,7 @@ enum hv_exit_reason {
 	HV_EXIT_XSETBV,
 	HV_EXIT_HYPERCALL,       /* VMCALL or VMMCALL */
 	HV_EXIT_RDTSC,           /* only after set_tsc asked for it; is_rdtscp says which, if insn_len is not 0 */
+	HV_EXIT_CR8_WRITE,       /* only while want_cr8_exit; not carried out */
 	HV_EXIT_WBINVD,          /* INVD, WBINVD, WBNOINVD */
 	HV_EXIT_MWAIT,           /* MONITOR, MWAIT: guest CPUID does not offer them */
 	HV_EXIT_UNDEFINED,       /* an instruction that the guest has no right to: inject #UD */

@@ -10,6 +10,7 @@
 #include "vmm/bus.h"
 #include "vmm/cpuid.h"
 #include "vmm/insn.h"
+#include "vmm/irq.h"
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
 
@@ -175,12 +176,29 @@ static enum exit_result exit_rdtsc(struct vcpu *vcpu)
 	/* Where the back end cannot tell which: 0F 31 or 0F 01 F9. */
 	if (!exit->insn_len) {
 		exit->insn_len = insn_length(vcpu);
-		exit->is_rdtscp = exit->insn_len == 3;
+		exit->is_rdtscp = insn_is_rdtscp(vcpu);
 	}
 	write_edx_eax(vcpu, vtime_tsc_now(vcpu->vm) + vcpu->tsc_adjust);
 	if (exit->is_rdtscp)
 		vcpu->hv->gpr[RCX] = hv->tsc_aux(vcpu->hv);
 	exit_skip(vcpu);
+	return EXIT_AGAIN;
+}
+
+/* SDM 3A 11.8.6: bits 63:4 are reserved. */
+static enum exit_result exit_cr8_write(struct vcpu *vcpu)
+{
+	u64 value;
+	u8 length;
+
+	if (!insn_cr8_write(vcpu, &value, &length)) {
+		vm_kill(vcpu->vm, "MOV to CR8 cannot be read at rip", vcpu->hv->rip);
+	} else if (value & ~0xfull) {
+		vcpu_inject_gp(vcpu, 0);
+	} else {
+		irq_set_tpr(vcpu, (u8)value);
+		hv->skip(vcpu->hv, length);
+	}
 	return EXIT_AGAIN;
 }
 
@@ -226,6 +244,7 @@ static enum exit_result (*const exit_handlers[])(struct vcpu *vcpu) = {
 	[HV_EXIT_XSETBV] = exit_xsetbv,
 	[HV_EXIT_HYPERCALL] = exit_hypercall,
 	[HV_EXIT_RDTSC] = exit_rdtsc,
+	[HV_EXIT_CR8_WRITE] = exit_cr8_write,
 	[HV_EXIT_WBINVD] = exit_wbinvd,
 	[HV_EXIT_MWAIT] = exit_undefined,
 	[HV_EXIT_UNDEFINED] = exit_undefined,

@@ -340,6 +340,28 @@ void insn_string_io(struct vcpu *vcpu)
 		insn_kill(vcpu, &insn, "cannot decode a port string instruction");
 }
 
+bool insn_cr8_write(struct vcpu *vcpu, u64 *value, u8 *length)
+{
+	unsigned index, shift;
+	struct insn insn;
+	u8 size;
+
+	if (!insn_get(vcpu, &insn) || insn.decoded.mnemonic != ZYDIS_MNEMONIC_MOV ||
+	    insn.operand[0].reg.value != ZYDIS_REGISTER_CR8 ||
+	    !gpr_find(insn.operand[1].reg.value, &index, &shift, &size))
+		return false;
+	*value = vcpu->hv->gpr[index];
+	*length = insn.decoded.length;
+	return true;
+}
+
+bool insn_is_rdtscp(struct vcpu *vcpu)
+{
+	struct insn insn;
+
+	return insn_get(vcpu, &insn) && insn.decoded.mnemonic == ZYDIS_MNEMONIC_RDTSCP;
+}
+
 u8 insn_length(struct vcpu *vcpu)
 {
 	struct insn insn;

@@ -14,5 +14,9 @@ struct vcpu;
 void insn_mmio(struct vcpu *vcpu, u64 gpa, bool is_write);
 /* INS or OUTS, with or without REP, bounded; the guest comes back for the rest. */
 void insn_string_io(struct vcpu *vcpu);
+/* MOV to CR8: gives the value that it would write and the instruction's length; false if it is something else. */
+bool insn_cr8_write(struct vcpu *vcpu, u64 *value, u8 *length);
+/* RDTSCP, and not RDTSC, is at the guest's RIP. */
+bool insn_is_rdtscp(struct vcpu *vcpu);
 /* Length of the instruction at the guest's RIP; 0 if it cannot be read or decoded. */
 u8 insn_length(struct vcpu *vcpu);

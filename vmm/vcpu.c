@@ -105,6 +105,8 @@ static void vcpu_inject_interrupt(struct vcpu *vcpu)
 	int vector = irq_pending_vector(vcpu);
 
 	hv_vcpu->want_irq_window = false;
+	/* The guest may lower CR8 without an exit; what that would let through must be seen then. */
+	hv_vcpu->want_cr8_exit = vector < 0 && irq_blocked_vector(vcpu) >= 0;
 	if (vector < 0)
 		return;
 	if (hv_vcpu->is_event_queued || hv_vcpu->has_shadow || !(hv_vcpu->rflags & RFLAGS_IF)) {

@@ -88,6 +88,7 @@ static void prepare_controls(struct svm_vcpu *vcpu)
 	const struct hv_vcpu *hv = &vcpu->hv;
 	u64 int_ctl = INT_CTL_INTR_MASKING | (hv->tpr & 0xf);
 	u32 intercepts = vmcb->intercepts & ~(u32)(INTERCEPT_VINTR | INTERCEPT_IRET);
+	u16 cr_write = hv->want_cr8_exit ? BIT(8) : 0;
 
 	if (hv->want_irq_window) {
 		int_ctl |= INT_CTL_IRQ | INT_CTL_IGN_TPR | INT_CTL_PRIO_HIGHEST;
@@ -95,6 +96,10 @@ static void prepare_controls(struct svm_vcpu *vcpu)
 	}
 	if (hv->is_nmi_blocked && !vcpu->is_iret_met)
 		intercepts |= INTERCEPT_IRET;
+	if (cr_write != vmcb->intercept_cr_write) {
+		vmcb->intercept_cr_write = cr_write;
+		vcpu->clean &= ~(u32)CLEAN_INTERCEPTS;
+	}
 	if (int_ctl != vmcb->int_ctl) {
 		vmcb->int_ctl = int_ctl;
 		vcpu->clean &= ~(u32)CLEAN_TPR;

@@ -20,6 +20,7 @@ static const struct plain_exit {
 	u8 reason; /* enum hv_exit_reason */
 	u8 insn_len;
 } plain_exits[] = {
+	[VMEXIT_CR8_WRITE] = { HV_EXIT_CR8_WRITE, DECODE },
 	[VMEXIT_INTR] = { HV_EXIT_HOST_INTERRUPT, 0 },
 	[VMEXIT_NMI] = { HV_EXIT_HOST_INTERRUPT, 0 },
 	[VMEXIT_SMI] = { HV_EXIT_HOST_INTERRUPT, 0 },

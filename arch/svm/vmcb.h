@@ -94,6 +94,7 @@ enum tlb_control { TLB_KEEP = 0, TLB_FLUSH_ALL = 1, TLB_FLUSH_ASID = 3 };
 #define CLEAN_ALL BITS(10, 0)
 
 enum svm_exit_code {
+	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCP0 = 0x40,
 	VMEXIT_EXCP_DB = 0x41,
 	VMEXIT_EXCP_AC = 0x51,
