@@ -89,6 +89,7 @@ static const struct msr_rule msr_rules[] = {
 	{ 0xc0010114, 1, AMD, FAULT, SLOT_NONE, BIT(3) | BIT(4), 0 },      /* VM_CR: SVM off, locked */
 	{ 0xc0010117, 1, AMD, FAULT, SLOT_NONE, 0, 0 },                    /* VM_HSAVE_PA */
 	{ 0xc0011020, 4, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* LS_CFG, IC_CFG, DC_CFG, TW_CFG */
+	{ 0xc0011028, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* FP_CFG: the host's workarounds */
 	{ 0xc0011029, 1, AMD, KEEP, SLOT_DE_CFG, BIT(1), BIT(1) | BIT(9) }, /* DE_CFG: LFENCE serializes */
 	{ 0xc001102a, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* CU_CFG2 */
 	{ 0xc001102c, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* EX_CFG */

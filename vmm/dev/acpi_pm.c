@@ -19,7 +19,9 @@
 #define EVENT_GLOBAL_LOCK BIT(5)
 #define EVENT_POWER_BUTTON BIT(8)
 #define STATUS_VALID (EVENT_TIMER | EVENT_GLOBAL_LOCK | EVENT_POWER_BUTTON)
-#define ENABLE_VALID STATUS_VALID
+/* RTC_EN is kept and does nothing: the FADT says that the RTC wakes nobody, but Linux 6.1 sets the bit. */
+#define EVENT_RTC BIT(10)
+#define ENABLE_VALID (STATUS_VALID | EVENT_RTC)
 
 /* Table 4.13. */
 #define CONTROL_SCI_ENABLED BIT(0)
