@@ -270,7 +270,7 @@ $(G)/initramfs.cpio.gz: tools/initramfs $(wildcard tests/lab/guest/*)
 	$(Q)tools/initramfs $@
 
 .PHONY: guests
-guests: $(GUEST_TESTS) $(G)/initramfs.cpio.gz
+guests: $(GUEST_TESTS) $(G)/initramfs.cpio.gz $(B)/bare/hv.elf
 
 -include $(shell find $(G)/obj -name '*.d' 2>/dev/null)
 
