@@ -27,6 +27,7 @@
 #include "net/nic.h"
 #include "net/services.h"
 #include "net/stream.h"
+#include "net/wire_mss.h"
 
 #include "lwip/etharp.h"
 #include "lwip/init.h"
@@ -116,8 +117,13 @@ static void deliver(void *context, struct nic_buffer *first, u32 total)
 {
 	struct link *link = context;
 	bool is_low = link->nic->pool_free_count < POOL_LOW;
-	struct pbuf *pbuf = is_low ? copy_chain(link->nic, first, total) : wrap_chain(first, total);
+	u8 *frame = first->memory + first->start;
+	struct packet packet;
+	struct pbuf *pbuf;
 
+	if (packet_parse(frame, first->bytes, total, &packet) == PACKET_TCP)
+		wire_mss_receive(frame, &packet, link->nic->mtu, TCP_MSS);
+	pbuf = is_low ? copy_chain(link->nic, first, total) : wrap_chain(first, total);
 	if (pbuf && link->netif.input(pbuf, &link->netif) != ERR_OK)
 		pbuf_free(pbuf);
 }
@@ -141,14 +147,17 @@ static void frame_sent(struct nic *nic, void *owner)
  * A frame from lwIP's chain: all headers lie in the first pbuf; the rest is payload. For
  * other than TCP the split point is of no meaning.
  */
-static int frame_from(struct nic_frame *frame, struct pbuf *chain)
+static int frame_from(struct nic_frame *frame, struct pbuf *chain, u16 mtu)
 {
-	struct packet packet;
 	u32 header_bytes = MIN(chain->len, NIC_HEADER_MAX);
+	struct packet packet;
 
-	if (packet_parse(chain->payload, header_bytes, chain->tot_len, &packet) == PACKET_TCP)
+	*frame = (struct nic_frame){ .header = chain->payload };
+	if (packet_parse(chain->payload, header_bytes, chain->tot_len, &packet) == PACKET_TCP) {
 		header_bytes = packet.header_bytes;
-	*frame = (struct nic_frame){ .header = chain->payload, .header_bytes = (u16)header_bytes };
+		frame->segment_bytes = wire_mss_send(chain->payload, &packet, mtu);
+	}
+	frame->header_bytes = (u16)header_bytes;
 	for (struct pbuf *at = chain; at; at = at->next) {
 		u32 skip = at == chain ? header_bytes : 0;
 
@@ -169,7 +178,7 @@ static err_t link_output(struct netif *netif, struct pbuf *chain)
 	struct nic_frame frame;
 	int err;
 
-	if (frame_from(&frame, chain)) {
+	if (frame_from(&frame, chain, link->nic->mtu)) {
 		link->nic->stats.tx_drop_pieces++;
 		return ERR_BUF;
 	}

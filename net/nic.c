@@ -145,8 +145,8 @@ static int send_cut_by_tern(struct nic *nic, const struct nic_frame *whole, cons
 int nic_send(struct nic *nic, const struct nic_frame *frame)
 {
 	u32 total = frame->header_bytes + frame->payload_bytes;
+	u16 segment_bytes = frame->segment_bytes;
 	struct packet packet;
-	u16 segment_bytes;
 
 	if (packet_parse(frame->header, frame->header_bytes, total, &packet) != PACKET_TCP) {
 		if (total > ETHERNET_BYTES + (u32)nic->mtu) {
@@ -155,7 +155,7 @@ int nic_send(struct nic *nic, const struct nic_frame *frame)
 		}
 		return send_one(nic, frame);
 	}
-	segment_bytes = (u16)(nic->mtu - packet.ip_bytes - packet.tcp_bytes);
+	segment_bytes = MIN(segment_bytes, (u16)(nic->mtu - packet.ip_bytes - packet.tcp_bytes));
 	if (frame->payload_bytes > segment_bytes && nic->can_cut)
 		return send_cut_by_card(nic, frame, &packet, segment_bytes);
 	return send_cut_by_tern(nic, frame, &packet, segment_bytes);

@@ -31,7 +31,11 @@ struct nic_frame {
 	const u8 *header;
 	u16 header_bytes;    /* at most NIC_HEADER_MAX */
 	u16 tcp_offset;      /* where the TCP header begins; 0: checksums are right as they are */
-	u16 segment_bytes;   /* the card is to cut the payload in pieces of this size; 0: one frame */
+	/*
+	 * For nic_send: how much payload the peer takes in one frame, for TCP.
+	 * For a driver: the card is to cut the payload in pieces of this size; 0: it is one frame.
+	 */
+	u16 segment_bytes;
 	u8 piece_count;
 	struct nic_piece piece[NIC_PIECES_MAX];
 	u32 payload_bytes;   /* sum of the pieces */
