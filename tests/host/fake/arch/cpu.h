@@ -19,9 +19,13 @@ struct cpuid_leaf {
 	u32 eax, ebx, ecx, edx;
 };
 
+/* A test that wants a whole CPU defines this. */
+struct cpuid_leaf fake_cpuid(u32 leaf, u32 subleaf) __attribute__((weak));
+
 static inline struct cpuid_leaf cpuid(u32 leaf, u32 subleaf)
 {
-	(void)subleaf;
+	if (fake_cpuid)
+		return fake_cpuid(leaf, subleaf);
 	if (leaf == 0x80000000)
 		return (struct cpuid_leaf){ .eax = 0x80000001 };
 	return (struct cpuid_leaf){ .edx = leaf == 0x80000001 && fake_has_1g_pages ? (u32)BIT(26) : 0 };
