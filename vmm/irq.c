@@ -63,7 +63,7 @@ int irq_pending_vector(struct vcpu *vcpu)
 
 int irq_blocked_vector(struct vcpu *vcpu)
 {
-	return lapic_requested_vector(vcpu->vm->lapic[vcpu->index]);
+	return lapic_blocked_vector(vcpu->vm->lapic[vcpu->index]);
 }
 
 void irq_accept(struct vcpu *vcpu, int vector)

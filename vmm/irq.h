@@ -29,8 +29,8 @@ void irq_message(struct vm *vm, u64 address, u32 data);
 /* Highest vector that the vCPU could take now if RFLAGS.IF allows (local APIC, or PIC by ExtINT); -1: none. */
 int irq_pending_vector(struct vcpu *vcpu);
 /*
- * Highest vector requested, even if only the task priority holds it back; -1: none. The guest can
- * lower CR8 without an exit: such a vector needs an exit at the moment when CR8 falls below vector >> 4.
+ * Highest vector that only the task priority holds back, -1: none. The guest can lower CR8 without an
+ * exit: such a vector needs one at the moment when CR8 falls below vector >> 4.
  */
 int irq_blocked_vector(struct vcpu *vcpu);
 /* The vector is being delivered to the vCPU: moves IRR to ISR (or acknowledges the PIC). */

@@ -84,6 +84,11 @@ static void task_priority_and_cr8_are_one(void **state)
 	self_ipi(0x5f);
 	assert_int_equal(guest_take(f, 0), -1);
 	assert_int_equal(irq_blocked_vector(&f->vcpus[0]), 0x5f);
+	/* What an interrupt in service holds back is none of CR8's business. */
+	self_ipi(0xf1);
+	assert_int_equal(guest_take(f, 0), 0xf1);
+	assert_int_equal(irq_blocked_vector(&f->vcpus[0]), -1);
+	fake_eoi(f, 0);
 	wr(0x80, 0x4c);
 	assert_int_equal(irq_get_tpr(&f->vcpus[0]), 4);
 	assert_int_equal(guest_take(f, 0), 0x5f);

@@ -92,7 +92,7 @@ u32 lapic_priority(const struct lapic_state *state)
 	return (state->tpr & 0xf0) >= class ? state->tpr : class;
 }
 
-int lapic_requested_vector(const struct device *dev)
+static int lapic_requested_vector(const struct device *dev)
 {
 	const struct lapic_state *state = dev->state;
 
@@ -104,6 +104,16 @@ int lapic_pending_vector(const struct device *dev)
 	int vector = lapic_requested_vector(dev);
 
 	return vector >= 0 && ((u32)vector & 0xf0) > (lapic_priority(dev->state) & 0xf0) ? vector : -1;
+}
+
+int lapic_blocked_vector(const struct device *dev)
+{
+	const struct lapic_state *state = dev->state;
+	int vector = lapic_requested_vector(dev), in_service = highest(state->isr);
+
+	if (vector < 0 || (in_service >= 0 && (vector & 0xf0) <= (in_service & 0xf0)))
+		return -1;
+	return ((u32)vector & 0xf0) <= (state->tpr & 0xf0) ? vector : -1;
 }
 
 void lapic_request(struct device *dev, u8 vector, bool is_level)

@@ -86,8 +86,8 @@ bool lapic_receive(struct device *dev, const struct apic_message *message);
 
 /* Highest vector that the processor priority lets through, or -1. */
 int lapic_pending_vector(const struct device *dev);
-/* Highest requested vector whatever the priority says, or -1. */
-int lapic_requested_vector(const struct device *dev);
+/* Highest requested vector that only the task priority holds back, or -1. */
+int lapic_blocked_vector(const struct device *dev);
 /* The vector goes from IRR to ISR. */
 void lapic_accept(struct device *dev, u8 vector);
 /* True if this APIC passes the PIC's interrupt on now (given that the PIC has one). */
