@@ -314,6 +314,7 @@ static void kick_that_ends_the_run(unsigned cpu)
 
 static void a_flush_waits_for_who_is_inside(void **state)
 {
+	u64 map[BITMAP_WORDS(PAGES)] = { 0 };
 	struct machine_ops ops = *machine;
 	const struct machine_ops *before = machine;
 
@@ -329,6 +330,15 @@ static void a_flush_waits_for_who_is_inside(void **state)
 	gmem_flush_vcpus(&vm);
 	assert_int_equal(fake.kicks[2], 1);
 	assert_true(vcpu.want_flush);
+	/* So does a collection: what the guest writes until it leaves must not be copied before. */
+	assert_int_equal(gmem_track_start(&vm), 0);
+	vcpu.want_flush = false;
+	vcpu.entry_count = 7;
+	gmem_collect(&vm, map);
+	assert_int_equal(fake.kicks[2], 2);
+	assert_true(vcpu.want_flush);
+	vcpu.entry_count = 8;
+	gmem_track_stop(&vm);
 	machine = before;
 }
 
