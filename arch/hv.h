@@ -34,7 +34,7 @@ enum hv_exit_reason {
 	HV_EXIT_HLT,
 	HV_EXIT_PAUSE,
 	HV_EXIT_IO,
-	HV_EXIT_NESTED_FAULT,    /* no or not enough permission in the nested tables: MMIO. Mapped by now: enter again */
+	HV_EXIT_NESTED_FAULT,    /* not mapped, or not for writes: MMIO. If it is mapped, enter again */
 	HV_EXIT_CPUID,
 	HV_EXIT_MSR_READ,
 	HV_EXIT_MSR_WRITE,

@@ -306,7 +306,7 @@ int nested_arm(struct nested *nested, gpa_t gpa)
 	return 0;
 }
 
-/* Was one page of 1 GiB, and all its parts are whole again? The last is looked at first: it is merged last. */
+/* Was one page of 1 GiB, and all its parts are whole again? The last is looked at first: it merges last. */
 static bool is_whole(const struct nested *nested, u64 entry)
 {
 	const u64 *table = table_of(nested, entry);

@@ -59,7 +59,7 @@ struct svm_vcpu {
 	u64 step_tf;            /* the guest's own TF meanwhile */
 
 	u32 clean;              /* CLEAN_ bits that hold at the next entry */
-	/* Rule broken by the state that was loaded; only asked after a failed entry, which may have changed the VMCB. */
+	/* Rule broken by the state that was loaded: a failed entry may change the VMCB. */
 	const char *invalid_since_load;
 };
 

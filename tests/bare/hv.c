@@ -235,7 +235,7 @@ static void test_msrs(void)
 	expect("after MSRs", HV_EXIT_HLT, enter());
 }
 
-/* What stays in the CPU's registers follows its vCPU: across another's run, and to another vCPU by save and load. */
+/* What stays in the registers follows its vCPU: across another's run, and by save and load to another. */
 static void test_live_registers(void)
 {
 	const u64 value = 0x1122334455667788;
