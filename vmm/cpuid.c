@@ -354,6 +354,19 @@ static int check_numbers(const struct cpuid_policy *peer, const struct cpuid_pol
 	return 0;
 }
 
+/* The leaves that some Tern puts into a policy. */
+static bool is_known(u32 function)
+{
+	static const u32 others[] = { 0, 1, 2, 4, 6, 7, 0xd, KVM_LEAF, KVM_LEAF + 1, KVM_LEAF_LAST,
+				      0x8000001d, 0x8000001e, 0x80000021 };
+
+	for (unsigned i = 0; i < ARRAY_COUNT(others); i++) {
+		if (others[i] == function)
+			return true;
+	}
+	return function >= 0x80000000 && function <= 0x80000008;
+}
+
 /* Every leaf that is here must be one that Tern could have made, once, and those that Tern relies on be there. */
 static int check_shape(const struct cpuid_policy *peer, char *why, size_t bytes)
 {
@@ -367,7 +380,13 @@ static int check_shape(const struct cpuid_policy *peer, char *why, size_t bytes)
 			return -EINVAL;
 	}
 	for (u32 i = 0; i < peer->count; i++) {
-		if (policy_find(peer, peer->leaf[i].function, peer->leaf[i].index) != &peer->leaf[i])
+		const struct cpuid_entry *entry = &peer->leaf[i];
+
+		if (!is_known(entry->function) || policy_find(peer, entry->function, entry->index) != entry)
+			return -EINVAL;
+		/* Offset and size of an XSAVE component. */
+		if (entry->function == 0xd && entry->index > 1 &&
+		    (entry->eax > XSAVE_BYTES_MAX || entry->ebx > XSAVE_BYTES_MAX))
 			return -EINVAL;
 	}
 	return 0;
