@@ -73,7 +73,7 @@
  * duplicates; on one Ethernet a second is long.
  */
 #define TCP_TMR_INTERVAL 10
-#define LWIP_TCP_RTO_TIME 200
+#define LWIP_TCP_RTO_TIME 100
 #define TCP_MSL 500
 #define TCP_MAXRTX 12
 #define TCP_SYNMAXRTX 12
