@@ -80,6 +80,7 @@ struct arrival *arrive_create(const struct wire_hello *hello, const struct wire_
 		arrival->vm->epoch = hello->epoch;
 		arrival->vm->migration = arrival;
 		arrival->epoch = hello->epoch;
+		arrival->offer_digest = digest_mix(DIGEST_ORDINAL_OFFER, digest_bytes(offer, bytes));
 		str_copy(arrival->from, sizeof(arrival->from), hello->host);
 		compat_check_devices(compat, arrival->vm, offer);
 		arrival->record = durable_get(hello->vm_id, offer->name);
@@ -251,7 +252,7 @@ static bool is_whole(const struct arrival *arrival, const struct wire_pause_stat
 	else if (!image_is_complete(&arrival->image) || state->device_count != arrival->image.device_count ||
 		 state->vcpu_count != arrival->image.vcpu_count)
 		wire_reason_set(reason, "E-PROTOCOL", "the state of some device or vCPU did not come");
-	else if (state->digest != digests->root + arrival->image.digest)
+	else if (state->digest != digests->root + arrival->image.digest + arrival->offer_digest)
 		wire_reason_set(reason, "E-DIGEST", "memory and state here differ from the source's");
 	else
 		return true;

@@ -25,6 +25,7 @@ struct arrival {
 	u64 *round_map;        /* pages that came in this round */
 	u64 *round_pieces;     /* which pieces of WIRE_ACKED_MAX pages of it are not empty */
 	u64 pages_verified;
+	u64 offer_digest;
 	char from[WIRE_HOST_MAX];
 
 	/* The PAGES record whose data comes in. */

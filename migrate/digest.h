@@ -24,6 +24,13 @@ u64 digest_of_zero_page(void);
 /* Ties a page's digest to its place. */
 u64 digest_mix(u64 index, u64 digest);
 
+/*
+ * What is not a page has an ordinal far from any page index: the offer first, then devices and
+ * vCPUs in the order of their records.
+ */
+#define DIGEST_ORDINAL_OFFER (1ull << 63)
+#define DIGEST_ORDINAL_STATE (DIGEST_ORDINAL_OFFER + 1)
+
 /* What is known of each page: 8 bytes a page, in pieces of 512 pages. */
 struct digest_map {
 	u64 **piece;         /* mixed digests; 0: not known */

@@ -35,9 +35,12 @@ static bool make_offer(struct send *send)
 	if (!offer)
 		return false;
 	entries = (void *)(offer + 1);
-	if (compat_offer(send->vm, offer, entries))
-		is_sent = wire_put(&send->wire, WIRE_OFFER, offer,
-				   sizeof(*offer) + offer->device_count * sizeof(*entries)) == 0;
+	if (compat_offer(send->vm, offer, entries)) {
+		size_t bytes = sizeof(*offer) + offer->device_count * sizeof(*entries);
+
+		send->offer_digest = digest_mix(DIGEST_ORDINAL_OFFER, digest_bytes(offer, bytes));
+		is_sent = wire_put(&send->wire, WIRE_OFFER, offer, bytes) == 0;
+	}
 	heap_free(offer);
 	return is_sent;
 }

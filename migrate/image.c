@@ -17,9 +17,6 @@
 _Static_assert(DEVICE_STATE_MAX <= WIRE_STATE_MAX, "every device fits a record");
 _Static_assert(sizeof(((struct wire_device_entry *)0)->name) == DEVICE_NAME_MAX, "names fit");
 
-/* Ordinal numbers of state records start here, far from any page index. */
-#define STATE_ORDINAL (1ull << 63)
-
 static void describe(const struct device *dev, struct wire_device_entry *entry)
 {
 	memset(entry, 0, sizeof(*entry));
@@ -71,7 +68,7 @@ static int send_devices(struct vm *vm, struct wire *wire, u64 *ordinal, u64 *dig
 
 int image_send(struct vm *vm, struct wire *wire, struct vcpu_state *scratch, u64 *digest)
 {
-	u64 ordinal = STATE_ORDINAL;
+	u64 ordinal = DIGEST_ORDINAL_STATE;
 	int err = send_devices(vm, wire, &ordinal, digest);
 
 	for (u32 i = 0; !err && i < vm->config.vcpu_count; i++) {
@@ -136,7 +133,7 @@ bool image_take_device(struct image *image, const void *payload, u32 bytes, stru
 	memcpy(slot, state, want.bytes);
 	if (dev->type->check(slot))
 		return refuse(reason, "the device's state is impossible", want.name, want.instance);
-	image->digest += digest_mix(STATE_ORDINAL + image->devices_taken, digest_bytes(slot, want.bytes));
+	image->digest += digest_mix(DIGEST_ORDINAL_STATE + image->devices_taken, digest_bytes(slot, want.bytes));
 	image->devices_taken++;
 	image->next_at += ALIGN_UP((u32)want.bytes, 16u);
 	image->next = dev->link.next == &image->vm->devices ? NULL : list_entry(dev->link.next, struct device, link);
@@ -158,7 +155,7 @@ bool image_take_vcpu(struct image *image, const void *payload, u32 bytes, struct
 		wire_reason_set(reason, "E-VCPU-STATE", "vCPU %u cannot run here: %s", record->index, why);
 		return false;
 	}
-	image->digest += digest_mix(STATE_ORDINAL + image->device_count + image->vcpus_taken,
+	image->digest += digest_mix(DIGEST_ORDINAL_STATE + image->device_count + image->vcpus_taken,
 				    digest_bytes(slot, sizeof(*slot)));
 	image->vcpus_taken++;
 	return true;

@@ -422,7 +422,10 @@ static void take_deadline(struct send *send)
 		}
 		/* fall through */
 	default:
-		send_break(send, "E-TIMEOUT", "the peer did not answer in time");
+		if (send->phase == SEND_DIALLED)
+			send_fail(send, "E-UNREACHABLE", "no connection");
+		else
+			send_break(send, "E-TIMEOUT", "the peer did not answer in time");
 		break;
 	}
 }
@@ -430,7 +433,7 @@ static void take_deadline(struct send *send)
 static bool has_guest_stopped(const struct send *send)
 {
 	return !send->options.is_check && !send->is_stunned && send->phase < SEND_PAUSED &&
-	       send->vm->state != VM_RUNNING && !send_is_given(send);
+	       !send_is_given(send) && (send->vm->state != VM_RUNNING || vm_wants_attention(send->vm));
 }
 
 static void take_events(struct send *send)
@@ -446,8 +449,8 @@ static void take_events(struct send *send)
 	if (send->is_closed && !send->is_over)
 		take_close(send);
 	if (!send->is_over && has_guest_stopped(send))
-		send_fail(send, "E-GUEST-STOPPED", "the guest stopped: %s",
-			  send->vm->why[0] ? send->vm->why : "by the operator");
+		send_fail(send, "E-GUEST-STOPPED", "the guest did not go on: %s",
+			  vm_wants_attention(send->vm) ? "it switched itself off, reset or died" : "paused or stopped here");
 	if (!send->is_over && clock_now_ns() >= send->deadline_ns)
 		take_deadline(send);
 }

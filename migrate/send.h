@@ -80,6 +80,7 @@ struct send {
 	/* the stun */
 	u64 start_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns, committed_ns;
 	u64 state_bytes;
+	u64 offer_digest;
 	u32 stun_attempts;
 	bool is_stunned;               /* vm_halt was asked and vm_go was not */
 	struct vcpu_state *vcpu_scratch;

@@ -84,7 +84,7 @@ static bool send_rest(struct send *send)
 
 	if (!copy_tail(send) || wire_room(&send->wire) < send->state_bytes + 1024)
 		return false; /* the ring is full: on with it when there is room */
-	digest = send->digests.root;
+	digest = send->digests.root + send->offer_digest;
 	if (image_send(send->vm, &send->wire, send->vcpu_scratch, &digest))
 		return false;
 	send->receipt.digest = digest;

@@ -149,7 +149,7 @@ struct wire_vcpu {
 
 struct wire_pause_state {
 	u64 epoch;
-	u64 digest;          /* of memory and of all DEVICE and VCPU records */
+	u64 digest;          /* of memory, of all DEVICE and VCPU records, and of the OFFER */
 	u64 page_count;
 	u32 device_count;
 	u32 vcpu_count;
