@@ -20,7 +20,7 @@
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
 
-#define FAKE_RAM_BYTES (64 * KIB)
+#define FAKE_RAM_BYTES MIB /* reaches to the end of the ACPI tables */
 #define FAKE_EVENTS_MAX 65536
 #define FAKE_INPUT_MAX 256
 
