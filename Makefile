@@ -25,11 +25,17 @@ endif
 .SECONDARY:
 .DEFAULT_GOAL := all
 
+# What runs on the machine that builds, and in tiny guests, is built by gcc whatever CC is.
+HOST_CC := gcc
+G := build/guest
+GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -Itests/guest -mno-red-zone -mgeneral-regs-only -fno-pic \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
+
 # --- The core ---------------------------------------------------------------------------
 
-CORE_C := $(wildcard kernel/*.c arch/*.c arch/*/*.c net/*.c net/port/*.c vmm/*.c vmm/*/*.c \
+CORE_C := $(wildcard kernel/*.c arch/*.c arch/*/*.c net/*.c net/port/*.c vmm/*.c vmm/dev/*.c vmm/disk/*.c \
 	migrate/*.c) boot/pvh.c boot/cpio.c boot/mem_map.c
-CORE_S := $(wildcard arch/*.S arch/*/*.S) boot/pvh.S
+CORE_S := $(wildcard arch/*.S arch/*/*.S vmm/*.S) boot/pvh.S
 
 # Each may set NAME_SOURCES (third-party files to compile), NAME_CFLAGS (flags for them) and
 # net_CFLAGS or vmm_CFLAGS (where that folder finds the headers; use -isystem).
@@ -60,6 +66,17 @@ OBJECTS := $(CORE_C:%.c=$(B)/%.o) $(CORE_S:%.S=$(B)/%.S.o) $(THIRD_PARTY_C:%.c=$
 .PHONY: all objects
 all: $(B)/tern.elf $(B)/BOOTX64.EFI
 objects: $(OBJECTS)
+
+# The guest of the self-test at start, carried inside the core.
+SELFTEST_OBJECTS := $(G)/obj/selftest.o $(G)/obj/start.S.o $(G)/obj/lib.o
+$(G)/obj/selftest.o: vmm/selftest/guest.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(GUEST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
+$(G)/selftest.elf: $(SELFTEST_OBJECTS) tests/guest/guest.ld
+	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments -s \
+		-T tests/guest/guest.ld -o $@ $(SELFTEST_OBJECTS)
+$(B)/vmm/selftest_image.S.o: $(G)/selftest.elf
 
 # The guest's DSDT, as an array that vmm/acpi_tables.c includes.
 build/gen/dsdt.hex: vmm/dev/dsdt.asl Makefile
@@ -161,7 +178,6 @@ build/files.cpio: FORCE
 # A test names the core's files that it is linked with: /* SOURCES: kernel/page.c ... */
 H := build/host
 HOST_TESTS := $(wildcard tests/host/*_test.c)
-HOST_CC := gcc
 with_libc = $(subst -isystem net/port/libc,,$(1)) # the host has a real one
 HOST_CFLAGS := -std=gnu11 -O1 -g -Itests/host/fake -I. -fno-pie -fno-strict-aliasing -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(call with_libc,$(net_CFLAGS) $(vmm_CFLAGS))
@@ -246,10 +262,7 @@ check:
 # --- Guests -----------------------------------------------------------------------------
 
 # Each tests/guest/t_NAME.c (a test) or b_NAME.c (a bench) is one tiny PVH guest, with start.S and lib.c.
-G := build/guest
 GUEST_TESTS := $(patsubst tests/guest/%.c,$(G)/%.elf,$(wildcard tests/guest/[bt]_*.c))
-GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -Itests/guest -mno-red-zone -mgeneral-regs-only -fno-pic \
-	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
 
 $(G)/obj/%.o: tests/guest/%.c Makefile
 	@mkdir -p $(@D)

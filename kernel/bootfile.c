@@ -10,6 +10,11 @@
 
 static const struct boot_file *files;
 static u32 file_count;
+static struct {
+	const char *name;
+	const void *data;
+	u64 bytes;
+} own;
 
 void boot_files_init(const struct boot_info *info)
 {
@@ -17,8 +22,19 @@ void boot_files_init(const struct boot_info *info)
 	file_count = info->file_count;
 }
 
+void boot_file_add(const char *name, const void *data, u64 bytes)
+{
+	own.name = name;
+	own.data = data;
+	own.bytes = bytes;
+}
+
 const void *boot_file_find(const char *name, u64 *bytes)
 {
+	if (own.name && !strcmp(name, own.name)) {
+		*bytes = own.bytes;
+		return own.data;
+	}
 	for (u32 i = 0; i < file_count; i++) {
 		if (strncmp(files[i].name, name, BOOT_FILE_NAME_MAX))
 			continue;

@@ -33,6 +33,7 @@
 #include "migrate/migrate.h"
 #include "net/net.h"
 #include "vmm/console.h"
+#include "vmm/selftest.h"
 #include "vmm/vm.h"
 
 #define CONFIG_FILE "tern.conf"
@@ -169,9 +170,10 @@ void core_main(u64 boot_info_address)
 	pci_probe_all();                     /* cards take their interrupts: the I/O APIC is ready */
 	net_init();
 	vm_console_init();                   /* guests write to ports from their first start */
+	smp_release();                       /* other CPUs run vCPUs from here on */
+	selftest_run();                      /* before anybody's guest */
 	vm_init();
 	migrate_init();                      /* listens to peers: VMs can arrive from now on */
 	console_start(host_name());          /* last, so that the prompt means: ready */
-	smp_release();
 	sched_loop();
 }
