@@ -257,10 +257,14 @@ bool insn_string_mmio(struct vcpu *vcpu, struct insn *insn)
 void insn_string_port(struct vcpu *vcpu, struct insn *insn)
 {
 	struct string string = string_make(vcpu, insn);
+	u8 opcode = insn->decoded.opcode & 0xfe;
 
+	/* Somebody has rewritten it since the exit: the guest meets what is there now. */
+	if (insn->decoded.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || (opcode != OPCODE_INS && opcode != OPCODE_OUTS))
+		return;
 	string.port = (u16)vcpu->hv->gpr[RDX];
 	/* SDM 2A: there is no 64-bit form. */
 	string.size = MIN(string.size, 4);
 	string.step = vcpu->hv->rflags & RFLAGS_DF ? (u64)0 - string.size : string.size;
-	string_run(&string, (insn->decoded.opcode & 0xfe) == OPCODE_INS ? step_ins : step_outs);
+	string_run(&string, opcode == OPCODE_INS ? step_ins : step_outs);
 }
