@@ -61,10 +61,10 @@ void svm_live_acquire(struct svm_vcpu *vcpu)
 		live_store(cpu->live);
 	live_fetch(vcpu);
 	cpu->live = vcpu;
-	/* APM 2 3.2.9: another VM's branch history must not steer this one. */
-	if (svm_features.has_ibpb && cpu->last_vm != vcpu->nested)
+	/* APM 2 3.2.9: another guest's branch history must not steer this one. */
+	if (svm_features.has_ibpb && cpu->last_serial != vcpu->serial)
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-	cpu->last_vm = vcpu->nested;
+	cpu->last_serial = vcpu->serial;
 }
 
 void svm_live_release(struct svm_vcpu *vcpu)

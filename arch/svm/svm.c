@@ -29,6 +29,7 @@
 
 struct svm_features svm_features;
 static struct svm_cpu svm_cpus[CPU_MAX];
+static u64 last_serial;
 
 struct svm_cpu *svm_this_cpu(void) { return &svm_cpus[this_cpu()]; }
 
@@ -202,6 +203,8 @@ static int svm_cpu_enable(const char **why)
 
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->hsave.value);
+	if (svm_features.has_tsc_ratio)
+		wrmsr(MSR_TSC_RATIO, TSC_RATIO_ONE);
 	/* Tern's own FS, GS, TR, LDTR and system-call MSRs stay as they are from here on. */
 	__asm__ volatile("vmsave %0" : : "a"(cpu->host_vmcb.value) : "memory");
 	return 0;
@@ -245,6 +248,7 @@ static int svm_vcpu_init(struct hv_vcpu **out, const struct nested *nested)
 
 	vcpu->vmcb_pa = virt_to_phys(vcpu->vmcb);
 	vcpu->nested = nested;
+	vcpu->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
 	vcpu->live_cpu = SVM_NO_CPU;
 	vcpu->asid_cpu = SVM_NO_CPU;
 	vcpu->tsc_ratio = TSC_RATIO_ONE;

@@ -34,6 +34,7 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	hpa_t vmcb_pa;
 	const struct nested *nested;
+	u64 serial;             /* never used twice */
 
 	/* live.c: in the CPU's registers while live_cpu is a CPU, here while it is SVM_NO_CPU. */
 	unsigned live_cpu;
@@ -70,7 +71,7 @@ struct svm_cpu {
 	hpa_t hsave;            /* VM_HSAVE_PA */
 	hpa_t host_vmcb;        /* Tern's own VMSAVE state */
 	struct svm_vcpu *live;  /* whose registers are in this CPU */
-	const struct nested *last_vm; /* only compared */
+	u64 last_serial;        /* of the vCPU that ran here last */
 	u64 tsc_ratio;
 	u64 asid_generation;
 	u32 asid_next;
