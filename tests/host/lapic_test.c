@@ -51,8 +51,11 @@ static void power_on_values(void **state)
 	assert_int_equal(guest_read32(f, 2, XAPIC(0x20)), 2u << 24);
 	assert_int_equal(rd(0x30), 0x50014);
 	assert_int_equal(rd(0xe0), 0xffffffff);
-	for (u32 lvt = 0x320; lvt <= 0x370; lvt += 0x10)
-		assert_int_equal(rd(lvt), 0x10000);
+	for (u32 lvt = 0x320; lvt <= 0x370; lvt += 0x10) {
+		assert_int_equal(guest_read32(f, 1, XAPIC(lvt)), 0x10000);
+		/* The boot processor is in virtual wire mode, as after firmware. */
+		assert_int_equal(rd(lvt), lvt == 0x350 ? 0x700 : lvt == 0x360 ? 0x400 : 0x10000);
+	}
 }
 
 static void higher_class_preempts_and_equal_class_waits(void **state)

@@ -549,6 +549,15 @@ static void lapic_reset(struct device *dev)
 	state->base = LAPIC_BASE | LAPIC_BASE_ENABLED | (dev->instance ? 0 : LAPIC_BASE_BSP);
 	state->is_lint0_high = 0;
 	power_on(dev);
+	if (dev->instance)
+		return;
+	/*
+	 * As firmware leaves the boot processor: in virtual wire mode, so that a guest that uses only
+	 * the PIC gets its interrupts (MP specification 1.4, 3.6.2.2; the MADT says that LINT1 is NMI).
+	 */
+	state->svr |= SVR_ENABLED;
+	state->lvt[LVT_LINT0] = APIC_EXTINT << 8;
+	state->lvt[LVT_LINT1] = APIC_NMI << 8;
 }
 
 void lapic_init_signal(struct device *dev)
