@@ -7,7 +7,6 @@
 #include "arch/svm/svm.h"
 
 #include "arch/regs.h"
-#include "arch/percpu.h"
 
 #define EXCEPTION_DB 1
 #define EXCEPTION_BP 3

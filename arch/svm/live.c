@@ -6,7 +6,6 @@
 #include "arch/svm/svm.h"
 
 #include "arch/cpu.h"
-#include "arch/percpu.h"
 #include "kernel/panic.h"
 
 /*
@@ -50,12 +49,8 @@ static void live_fetch(struct svm_vcpu *vcpu)
 	vcpu->live_cpu = this_cpu();
 }
 
-void svm_live_acquire(struct svm_vcpu *vcpu)
+void svm_live_acquire(struct svm_vcpu *vcpu, struct svm_cpu *cpu)
 {
-	struct svm_cpu *cpu = svm_this_cpu();
-
-	if (LIKELY(cpu->live == vcpu))
-		return;
 	assert_or_panic(vcpu->live_cpu == SVM_NO_CPU);
 	if (cpu->live)
 		live_store(cpu->live);

@@ -5,7 +5,6 @@
 #include "arch/svm/svm.h"
 
 #include "arch/cpu.h"
-#include "arch/percpu.h"
 #include "kernel/errno.h"
 #include "kernel/heap.h"
 #include "kernel/panic.h"
@@ -28,10 +27,8 @@
 #define TSC_RATIO_MASK BITS(39, 0) /* APM 2 15.30.5: 8.32 fixed point */
 
 struct svm_features svm_features;
-static struct svm_cpu svm_cpus[CPU_MAX];
+struct svm_cpu svm_cpus[CPU_MAX];
 static u64 last_serial;
-
-struct svm_cpu *svm_this_cpu(void) { return &svm_cpus[this_cpu()]; }
 
 /* A CPUID bit that a CR4 bit stands for; a guest sets CR4 without asking anybody. */
 static const struct {
@@ -303,7 +300,8 @@ static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 	struct svm_cpu *cpu = svm_this_cpu();
 	struct vmcb *vmcb = vcpu->vmcb;
 
-	svm_live_acquire(vcpu);
+	if (UNLIKELY(cpu->live != vcpu))
+		svm_live_acquire(vcpu, cpu);
 	tsc_ratio_load(vcpu, cpu);
 	svm_tlb_prepare(vcpu, cpu);
 	svm_events_prepare(vcpu);

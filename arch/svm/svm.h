@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arch/hv.h"
+#include "arch/percpu.h"
 #include "arch/svm/vmcb.h"
 
 /* CPUID Fn8000_000A EDX and others: what this machine's AMD-V can do beyond the needed. */
@@ -77,7 +78,8 @@ struct svm_cpu {
 	u32 asid_next;
 	bool want_flush_all;
 };
-struct svm_cpu *svm_this_cpu(void);
+extern struct svm_cpu svm_cpus[CPU_MAX];
+static inline struct svm_cpu *svm_this_cpu(void) { return &svm_cpus[this_cpu()]; }
 
 /* controls.c: the permission maps, once on the boot CPU; -ENOMEM. */
 int svm_controls_init(void);
@@ -88,7 +90,7 @@ void svm_trap_tsc(struct svm_vcpu *vcpu, bool trap);
 const char *svm_why_invalid(const struct svm_vcpu *vcpu);
 
 /* live.c: x87/SSE/AVX, XCR0, DR0-3 and TSC_AUX stay in the CPU until another vCPU needs it. */
-void svm_live_acquire(struct svm_vcpu *vcpu);
+void svm_live_acquire(struct svm_vcpu *vcpu, struct svm_cpu *cpu);
 /* To memory; harmless if nothing is live here. Panics if it is live on another CPU. */
 void svm_live_release(struct svm_vcpu *vcpu);
 /* What is live is forgotten; memory counts. */

@@ -11,7 +11,6 @@
  */
 #include "arch/svm/svm.h"
 
-#include "arch/percpu.h"
 #include "kernel/panic.h"
 
 static void asid_new(struct svm_vcpu *vcpu, struct svm_cpu *cpu)
@@ -27,16 +26,23 @@ static void asid_new(struct svm_vcpu *vcpu, struct svm_cpu *cpu)
 	vcpu->clean &= ~(u32)CLEAN_ASID;
 }
 
+static bool is_current(const struct svm_vcpu *vcpu, const struct svm_cpu *cpu, u64 generation)
+{
+	return !__atomic_load_n(&vcpu->want_flush, __ATOMIC_SEQ_CST) && vcpu->nested_generation == generation &&
+	       vcpu->asid_cpu == this_cpu() && vcpu->asid_generation == cpu->asid_generation;
+}
+
 void svm_tlb_prepare(struct svm_vcpu *vcpu, struct svm_cpu *cpu)
 {
 	u64 generation = __atomic_load_n(&vcpu->nested->generation, __ATOMIC_SEQ_CST);
-	bool want_flush = __atomic_exchange_n(&vcpu->want_flush, false, __ATOMIC_SEQ_CST);
-	bool is_new = false;
+	bool want_flush, is_new = false;
 
+	vcpu->vmcb->tlb_control = TLB_KEEP;
+	if (LIKELY(is_current(vcpu, cpu, generation)))
+		return;
+	want_flush = __atomic_exchange_n(&vcpu->want_flush, false, __ATOMIC_SEQ_CST);
 	want_flush |= generation != vcpu->nested_generation;
 	vcpu->nested_generation = generation;
-	vcpu->vmcb->tlb_control = TLB_KEEP;
-
 	if (vcpu->asid_cpu != this_cpu()) {
 		vcpu->clean = 0; /* APM 2 15.15.2: what was cached belongs to another CPU */
 		is_new = true;
