@@ -4,6 +4,7 @@
  * kernel header", "64-bit boot protocol") and zero-page.rst. Offsets are the documents' own.
  */
 #include "kernel/errno.h"
+#include "kernel/fmt.h"
 #include "kernel/string.h"
 #include "vmm/load_image.h"
 
@@ -99,14 +100,20 @@ static int linux_prepare(struct load_job *job)
 {
 	const struct load_file *kernel = &job->kernel;
 	int err = check_header(job);
+	static char need[64]; /* *why outlives this call; CPU 0 only */
 	u64 base, bytes, ram = job->low_ram_bytes;
 
 	if (err)
 		return err;
 	base = load_address(kernel);
 	bytes = MAX((u64)get32(kernel, INIT_SIZE), kernel->bytes - setup_bytes(kernel));
-	if (base < LOAD_IMAGES || base >= ram || bytes > ram - base)
-		return load_fail(job, -ENOMEM, "the kernel needs more memory than the VM has");
+	if (base < LOAD_IMAGES || base > GMEM_LOW_MAX)
+		return load_fail(job, -EINVAL, "the kernel's header is damaged: address");
+	if (base > ram || bytes > ram - base) {
+		fmt_snprintf(need, sizeof(need), "this kernel needs mem=%lluM at least",
+			     (unsigned long long)(ALIGN_UP(base + bytes, 2 * MIB) / MIB));
+		return load_fail(job, -ENOMEM, need);
+	}
 	return load_place_initrd(job, base, base + bytes, (u64)get32(kernel, INITRD_ADDR_MAX) + 1);
 }
 

@@ -188,7 +188,6 @@ int vm_create(struct vm **out, const struct vm_config *config, const char **why)
 		err = vm_build(out, config, true, why);
 	if (err)
 		return err;
-	vtime_set_wall_base(*out, rtc_now_ns());
 	(*out)->state = VM_CREATED;
 	(*out)->epoch = 1;
 	list_add_tail(&vm_list, &(*out)->link);
@@ -299,12 +298,11 @@ static void vm_reset(struct vm *vm)
 	}
 }
 
-int vm_start(struct vm *vm, const char **why)
+/* The guest's image in its place and everything else as after power-on: it goes. */
+static int vm_boot(struct vm *vm, const char **why)
 {
 	int err;
 
-	if (vm->state != VM_CREATED && vm->state != VM_STOPPED)
-		return refuse(-EINVAL, why, "it runs already");
 	vm_reset(vm);
 	err = load_guest(vm, why);
 	if (err)
@@ -312,6 +310,15 @@ int vm_start(struct vm *vm, const char **why)
 	vm->state = VM_RUNNING;
 	vm_go(vm);
 	return 0;
+}
+
+int vm_start(struct vm *vm, const char **why)
+{
+	if (vm->state != VM_CREATED && vm->state != VM_STOPPED)
+		return refuse(-EINVAL, why, "it runs already");
+	/* VM time stood still since the VM was made or stopped; its wall clock is right all the same. */
+	vtime_set_wall_base(vm, rtc_now_ns() - vtime_now_ns(vm));
+	return vm_boot(vm, why);
 }
 
 int vm_power_button(struct vm *vm)
@@ -377,7 +384,7 @@ static void vm_restart(struct vm *vm)
 
 	log_info("vm %s: reset by the guest", vm->config.name);
 	vm->state = VM_STOPPED;
-	if (vm_start(vm, &why)) {
+	if (vm_boot(vm, &why)) {
 		str_copy(vm->why, sizeof(vm->why), why);
 		log_error("vm %s: cannot start again: %s", vm->config.name, why);
 	}

@@ -259,4 +259,4 @@ void vtime_get_scale(const struct vm *vm, struct vtime_scale *scale)
 
 u64 vtime_wall_base_ns(const struct vm *vm) { return state_of(vm)->wall_base_ns; }
 
-void vtime_set_wall_base(struct vm *vm, u64 ns) { state_of(vm)->wall_base_ns = MIN(ns, WALL_NS_MAX); }
+void vtime_set_wall_base(struct vm *vm, u64 ns) { state_of(vm)->wall_base_ns = ns <= WALL_NS_MAX ? ns : 0; }

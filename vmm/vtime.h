@@ -44,7 +44,7 @@ struct vtime_scale {
 };
 void vtime_get_scale(const struct vm *vm, struct vtime_scale *scale);
 
-/* Wall clock: ns since 1970 at VM time 0, from the host's RTC at creation; migrates. */
+/* Wall clock: ns since 1970 at VM time 0, from the host's RTC at the start; migrates. */
 u64 vtime_wall_base_ns(const struct vm *vm);
 void vtime_set_wall_base(struct vm *vm, u64 ns);
 

@@ -240,8 +240,9 @@ static void linux_that_cannot_be_started_is_refused(void **state)
 	put32(file_data[0] + 0x260, (u32)RAM);
 	assert_int_equal(load(&why), -ENOMEM);
 	make_bzimage();
+	assert_string_equal(why, "this kernel needs mem=80M at least");
 	put64(file_data[0] + 0x258, ~0ull << 21);
-	assert_int_equal(load(&why), -ENOMEM);
+	assert_int_equal(load(&why), -EINVAL);
 	make_bzimage();
 	put32(file_data[0] + 0x230, 3);
 	assert_int_equal(load(&why), -EINVAL);
