@@ -10,15 +10,7 @@
  */
 #include "net/checksum.h"
 
-#include "kernel/string.h"
-
-static u64 load64(const u8 *at)
-{
-	u64 word;
-
-	__builtin_memcpy(&word, at, 8);
-	return word;
-}
+#include "net/packet.h"
 
 static u32 fold32(u64 sum)
 {

@@ -25,7 +25,8 @@
 #include "net/nic.h"
 #include "net/packet.h"
 
-#define RX_RING 512u          /* at most; jumbo buffers are large, so there are fewer */
+/* Powers of two. Jumbo buffers are large, so there are fewer. */
+#define RX_RING 512u
 #define RX_RING_JUMBO 128u
 #define TX_RING 512u
 #define RX_BUFFERS_PLAIN 1536 /* a ring full, and a receive window of frames held by the stack */
@@ -41,6 +42,7 @@ struct e1000 {
 	struct e1000_rx *rx;
 	struct nic_buffer *rx_buffer[RX_RING];
 	u32 rx_next;
+	u32 rx_unshown;          /* fresh buffers behind the card's tail */
 
 	struct e1000_tx *tx;
 	u8 (*tx_header)[NIC_HEADER_MAX];
@@ -121,12 +123,15 @@ static unsigned e1000_receive(struct nic *nic, unsigned budget)
 		/* The rest of the descriptor and the frame were written before DD. */
 		barrier();
 		rx_take(card, index);
-		card->rx_next = (index + 1) % nic->rx_ring;
+		card->rx_next = (index + 1) & (nic->rx_ring - 1u);
 		count++;
 	}
-	if (count > 0) {
+	card->rx_unshown += count;
+	/* In groups: writing the tail register is dear, in an emulator above all. */
+	if (card->rx_unshown >= nic->rx_ring / 2u) {
+		card->rx_unshown = 0;
 		barrier();
-		reg_write(card, E1000_RDT, (card->rx_next + nic->rx_ring - 1u) % nic->rx_ring);
+		reg_write(card, E1000_RDT, (card->rx_next - 1) & (nic->rx_ring - 1u));
 	}
 	return count;
 }

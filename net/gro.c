@@ -2,10 +2,10 @@
 /*
  * Generic receive merging. A frame passes three gates: is it TCP with consistent lengths,
  * is its checksum right (the one place where TCP checksums are verified), may it be merged.
+ * This is the dearest path per frame there is: headers are compared by words.
  */
 #include "net/gro.h"
 
-#include "kernel/string.h"
 #include "net/checksum.h"
 
 #define FLAGS_MERGED (TCP_FLAG_ACK | TCP_FLAG_PSH)
@@ -45,8 +45,8 @@ static bool is_sum_right(const u8 *frame, const struct packet *packet)
 /* The same connection: IP addresses and ports. */
 static bool is_same_flow(const u8 *a, const u8 *b)
 {
-	return memcmp(a + ETHERNET_BYTES + IP_SOURCE, b + ETHERNET_BYTES + IP_SOURCE, 8) == 0 &&
-	       memcmp(a + ETHERNET_BYTES + IP_WITHOUT_OPTIONS, b + ETHERNET_BYTES + IP_WITHOUT_OPTIONS, 4) == 0;
+	return load64(a + ETHERNET_BYTES + IP_SOURCE) == load64(b + ETHERNET_BYTES + IP_SOURCE) &&
+	       load32(a + ETHERNET_BYTES + IP_WITHOUT_OPTIONS) == load32(b + ETHERNET_BYTES + IP_WITHOUT_OPTIONS);
 }
 
 static struct gro_packet *find_flow(struct gro *gro, const u8 *frame)
@@ -79,14 +79,19 @@ static bool is_mergeable(const u8 *frame, const struct packet *packet)
 	       packet->payload_bytes > 0 && (flags & TCP_FLAG_ACK) && !(flags & ~FLAGS_MERGED);
 }
 
+static bool is_same_ethernet(const u8 *a, const u8 *b)
+{
+	return load64(a) == load64(b) && load32(a + 8) == load32(b + 8) && load16(a + 12) == load16(b + 12);
+}
+
 /* Ethernet and IP say the same but for length, id and checksum, and the payload follows at once. */
 static bool is_next(const struct gro_packet *flow, const u8 *frame, const struct packet *packet)
 {
 	const u8 *head = frame_of(flow->first);
 	const u8 *ip = frame + ETHERNET_BYTES, *head_ip = head + ETHERNET_BYTES;
 
-	return memcmp(head, frame, ETHERNET_BYTES) == 0 && head_ip[1] == ip[1] && head_ip[8] == ip[8] &&
-	       memcmp(head_ip + IP_FLAGS, ip + IP_FLAGS, 2) == 0 &&
+	return is_same_ethernet(head, frame) && head_ip[1] == ip[1] && head_ip[8] == ip[8] &&
+	       load16(head_ip + IP_FLAGS) == load16(ip + IP_FLAGS) &&
 	       get_be32(frame + packet->tcp_offset + TCP_OFF_SEQUENCE) == flow->next_sequence &&
 	       flow->ip_total + packet->payload_bytes <= GRO_PACKET_MAX;
 }
@@ -97,8 +102,8 @@ static void append(struct gro *gro, struct gro_packet *flow, struct nic_buffer *
 	u8 *from = frame_of(buffer) + packet->tcp_offset;
 	u8 *to = frame_of(flow->first) + flow->at.tcp_offset;
 
-	memcpy(to + TCP_OFF_ACK, from + TCP_OFF_ACK, 4);
-	memcpy(to + TCP_OFF_WINDOW, from + TCP_OFF_WINDOW, 2);
+	__builtin_memcpy(to + TCP_OFF_ACK, from + TCP_OFF_ACK, 4);
+	__builtin_memcpy(to + TCP_OFF_WINDOW, from + TCP_OFF_WINDOW, 2);
 	to[TCP_OFF_FLAGS] |= from[TCP_OFF_FLAGS] & TCP_FLAG_PSH;
 
 	buffer->start = (u16)(buffer->start + packet->header_bytes);

@@ -40,13 +40,29 @@
 #define TCP_OPTION_MSS 2
 
 static inline u16 get_be16(const u8 *at) { return (u16)(at[0] << 8 | at[1]); }
-static inline u32 get_be32(const u8 *at)
+/* Unaligned loads in memory order: for comparing. */
+static inline u16 load16(const u8 *at)
+{
+	u16 value;
+
+	__builtin_memcpy(&value, at, 2);
+	return value;
+}
+static inline u32 load32(const u8 *at)
 {
 	u32 value;
 
 	__builtin_memcpy(&value, at, 4);
-	return __builtin_bswap32(value);
+	return value;
 }
+static inline u64 load64(const u8 *at)
+{
+	u64 value;
+
+	__builtin_memcpy(&value, at, 8);
+	return value;
+}
+static inline u32 get_be32(const u8 *at) { return __builtin_bswap32(load32(at)); }
 static inline void put_be16(u8 *at, u16 value)
 {
 	at[0] = (u8)(value >> 8);

@@ -210,6 +210,7 @@ int virtqueue_create(struct virtqueue *queue, struct virtio_device *device, u16 
 	if (offered == 0 || (offered & (offered - 1)))
 		return -ENODEV;
 	*queue = (struct virtqueue){ .device = device, .index = index, .size = MIN(offered, max) };
+	queue->mask = (u16)(queue->size - 1);
 	if (take_memory(queue))
 		return -ENOMEM;
 	mmio_write16(common + COMMON_QUEUE_SIZE, queue->size);
@@ -243,7 +244,7 @@ void virtqueue_add(struct virtqueue *queue, const struct virtio_piece *pieces, u
 	queue->free_first = at;
 	queue->free_count = (u16)(queue->free_count - count);
 	queue->token[first] = token;
-	queue->avail[AVAIL_RING + queue->next_avail % queue->size] = first;
+	queue->avail[AVAIL_RING + (queue->next_avail & queue->mask)] = first;
 	queue->next_avail++;
 }
 
@@ -271,7 +272,7 @@ void *virtqueue_pop(struct virtqueue *queue, u32 *bytes)
 		if (*(const volatile u16 *)(queue->used + USED_INDEX) == queue->next_used)
 			return NULL;
 		barrier(); /* x86 reads in order: the entry after the index */
-		entry = queue->used + USED_RING + USED_ENTRY_BYTES * (size_t)(queue->next_used % queue->size);
+		entry = queue->used + USED_RING + USED_ENTRY_BYTES * (size_t)(queue->next_used & queue->mask);
 		id = *(const volatile u32 *)entry;
 		*bytes = *(const volatile u32 *)(entry + 4);
 		queue->next_used++;

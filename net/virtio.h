@@ -39,6 +39,7 @@ struct virtio_piece {
 struct virtqueue {
 	struct virtio_device *device;
 	u16 index, size;
+	u16 mask;          /* size - 1: sizes are powers of two */
 	volatile struct virtq_desc *desc;
 	volatile u16 *avail, *used_event;
 	volatile u8 *used;
@@ -55,7 +56,7 @@ struct virtqueue {
 
 /* Finds the registers, resets the device and agrees on features (wanted & offered). 0 or negative errno. */
 int virtio_start(struct virtio_device *device, struct pci_device *pci, u64 wanted);
-/* Sets up queue index with at most max entries; vector_entry as in pci_msix_enable. 0 or negative errno. */
+/* Sets up queue index with at most max entries; 0 or negative errno. */
 int virtqueue_create(struct virtqueue *queue, struct virtio_device *device, u16 index, u16 max);
 /* The device may use its queues from here on. */
 void virtio_ready(struct virtio_device *device);

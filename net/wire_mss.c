@@ -59,8 +59,12 @@ void wire_mss_receive(u8 *frame, const struct packet *packet, u16 mtu, u16 lwip_
 	if (option) {
 		u16 wire = MIN(peer->mss, (u16)(mtu - 40));
 
-		/* Whole frames only, so that no segment ends with a crumb. */
-		put_be16(option, (u16)(lwip_max / wire * wire));
+		/*
+		 * Whole frames, so that no segment ends with a crumb; but a word less: cards that
+		 * cut an exact multiple may send an empty frame behind it (QEMU's e1000 does),
+		 * which the receiver cannot merge.
+		 */
+		put_be16(option, (u16)(lwip_max / wire * wire - 8));
 	}
 }
 

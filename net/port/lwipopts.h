@@ -60,6 +60,7 @@
 #define TCP_QUEUE_OOSEQ 1
 #define TCP_OOSEQ_MAX_BYTES TCP_WND
 #define LWIP_TCP_SACK_OUT 1
+#define TCP_WND_UPDATE_THRESHOLD (TCP_WND / 4)
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_OVERSIZE 0 /* net/stream.c never copies into lwIP */
 #define LWIP_TCP_KEEPALIVE 1
