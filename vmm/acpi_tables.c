@@ -11,7 +11,7 @@
 #include "vmm/dev/acpi_pm.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic.h"
-#include "vmm/dev/reset.h"
+#include "vmm/dev/pci.h"
 #include "vmm/irq.h"
 #include "vmm/vm.h"
 
@@ -239,8 +239,8 @@ static u64 put_fadt(struct writer *writer, u64 dsdt)
 		.boot_flags = BOOT_LEGACY_DEVICES | BOOT_NO_VGA,
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_RTC_WAKE |
 			 FADT_TIMER_32_BIT | FADT_RESET_REGISTER,
-		.reset = port(RESET_CONTROL_PORT, 1),
-		.reset_value = RESET_CONTROL_FULL,
+		.reset = port(PCI_RESET_PORT, 1),
+		.reset_value = PCI_RESET_FULL,
 		.x_pm1a_event = port(ACPI_PM_EVENT_PORT, ACPI_PM_EVENT_BYTES),
 		.x_pm1a_control = port(ACPI_PM_CONTROL_PORT, ACPI_PM_CONTROL_BYTES),
 		.x_pm_timer = port(ACPI_PM_TIMER_PORT, ACPI_PM_TIMER_BYTES),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's machine: a PC without a keyboard, PCI or firmware.
+ * The guest's machine: a PC without a keyboard or firmware, and with an empty PCI bus.
  *
  * vm.c has attached time (vmm/vtime.h) before. The interrupt controllers come first here, since
  * devices tell them their lines when they start.
@@ -10,6 +10,7 @@
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/kvmclock.h"
 #include "vmm/dev/lapic.h"
+#include "vmm/dev/pci.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
 #include "vmm/dev/reset.h"
@@ -25,6 +26,7 @@ static const struct device_type *const types[] = {
 	&pit_type,
 	&rtc_type,
 	&acpi_pm_type,
+	&pci_type,
 	&reset_type,
 	&uart_type,
 };

@@ -2,7 +2,7 @@
 /* ACPI fixed hardware and tables, reset ports, the KVM clock: what the guest finds beside the old PC. */
 /* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/platform.c
  * vmm/dev/acpi_pm.c vmm/dev/apic_bus.c vmm/dev/calendar.c vmm/dev/device_timer.c vmm/dev/ioapic.c
- * vmm/dev/kvmclock.c vmm/dev/lapic.c vmm/dev/lapic_timer.c vmm/dev/pic.c vmm/dev/pit.c
+ * vmm/dev/kvmclock.c vmm/dev/lapic.c vmm/dev/lapic_timer.c vmm/dev/pci.c vmm/dev/pic.c vmm/dev/pit.c
  * vmm/dev/reset.c vmm/dev/rtc.c vmm/dev/uart.c vmm/acpi_tables.c */
 #include <stdio.h>
 #include <unistd.h>
@@ -133,6 +133,30 @@ static void each_way_to_reset(void **state)
 	assert_false(f->vm.want_reset);
 	assert_int_equal(guest_in8(f, 0x64), 0xff);
 	assert_int_equal(guest_in8(f, 0x92), 0x01);
+}
+
+static u32 config(u32 address)
+{
+	guest_out(f, 0xcf8, 4, address);
+	return (u32)guest_in(f, 0xcfc, 4);
+}
+
+static void pci_has_a_host_bridge_and_no_more(void **state)
+{
+	(void)state;
+	guest_out(f, 0xcf8, 4, 0xffffffff);
+	assert_int_equal(guest_in(f, 0xcf8, 4), 0x80fffffc);
+	assert_int_equal(config(0x80000008) >> 16, 0x0600);
+	assert_int_equal(config(0x8000000c), 0);
+	assert_int_equal(guest_in(f, 0xcfe, 2), 0);
+	config(0x80000000);
+	assert_int_equal(guest_in(f, 0xcfe, 2), 0x0008);
+	assert_int_equal(config(0x00000000), 0xffffffff); /* not enabled */
+	for (u32 slot = 1; slot < 32; slot++)
+		assert_int_equal(config(0x80000000 | slot << 11), 0xffffffff);
+	assert_int_equal(config(0x80000100), 0xffffffff);
+	assert_int_equal(config(0x80010000), 0xffffffff);
+	assert_int_equal(guest_in8(f, 0xcf8), 0xff);
 }
 
 /* --- KVM clock --- */
@@ -338,6 +362,7 @@ int main(void)
 		TEST(pm_timer_is_vm_time),
 		TEST(pm_timer_carry_is_an_event),
 		TEST(each_way_to_reset),
+		TEST(pci_has_a_host_bridge_and_no_more),
 		TEST(kvm_clock_is_vm_time),
 		TEST(kvm_clock_off_and_bad_addresses),
 		TEST(wall_clock),

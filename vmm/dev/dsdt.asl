@@ -9,6 +9,24 @@ DefinitionBlock ("", "DSDT", 2, "TERN", "TERNDSDT", 1)
 
     Scope (\_SB)
     {
+        // One bus with the host bridge; memory from where low RAM must end to the IO-APIC
+        Device (PCI0)
+        {
+            Name (_HID, EisaId ("PNP0A03"))
+            Name (_CRS, ResourceTemplate ()
+            {
+                WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
+                    0, 0, 0, 0, 1)
+                IO (Decode16, 0x0CF8, 0x0CF8, 0, 0x08)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0x0000, 0x0CF7, 0, 0x0CF8)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0, 0x0D00, 0xFFFF, 0, 0xF300)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
+                    0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
+            })
+        }
+
         Device (PIC)
         {
             Name (_HID, EisaId ("PNP0000"))
@@ -70,7 +88,6 @@ DefinitionBlock ("", "DSDT", 2, "TERN", "TERNDSDT", 1)
                 IO (Decode16, 0x0080, 0x0080, 0, 0x01)
                 IO (Decode16, 0x0092, 0x0092, 0, 0x01)
                 IO (Decode16, 0x0600, 0x0600, 0, 0x0C)
-                IO (Decode16, 0x0CF9, 0x0CF9, 0, 0x01)
             })
         }
     }

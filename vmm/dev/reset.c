@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ports by which PC software resets the machine: CF9h (Intel ICH9 data sheet, RST_CNT), 92h (fast
- * A20 and INIT, PS/2), and the pulse of the keyboard controller, 64h. Also the POST code port 80h,
- * which software writes for the delay.
+ * The old ports by which PC software resets the machine: 92h (fast A20 and INIT, PS/2) and the pulse of
+ * the keyboard controller, 64h. Also the POST code port 80h, which software writes for the delay.
  *
  * There is no keyboard controller: 60h and 64h read as ones, which drivers take as "absent" at once.
  */
@@ -17,19 +16,16 @@
 #define KEYBOARD_DATA 0x60
 #define KEYBOARD_COMMAND 0x64
 
-#define PORT92_RESET BIT(0)
+#define PORT92_RESET BIT(0) /* a 0 to 1 transition resets */
 #define PORT92_A20 BIT(1)
-#define CONTROL_RESET BIT(2) /* a 0 to 1 transition resets */
-#define CONTROL_VALID 0x0eu
 /* F0h to FFh pulse the output lines whose bits are 0; line 0 is reset. */
 #define KEYBOARD_PULSE 0xf0
 
 STATE_BEGIN
 struct reset_state {
-	u8 control;    /* CF9h */
 	u8 port92;
 	u8 post;
-	u8 reserved[5];
+	u8 reserved[6];
 };
 STATE_END
 
@@ -49,7 +45,6 @@ static u64 reset_port_read(struct device *dev, u16 port, u8 size)
 
 	(void)size;
 	switch (port) {
-	case RESET_CONTROL_PORT: return state->control;
 	case PORT92: return state->port92;
 	case POST_PORT: return state->post;
 	default: return 0xff;
@@ -63,12 +58,6 @@ static void reset_port_write(struct device *dev, u16 port, u8 size, u64 value)
 
 	(void)size;
 	switch (port) {
-	case RESET_CONTROL_PORT:
-		old = state->control;
-		state->control = value & CONTROL_VALID;
-		if (value & ~old & CONTROL_RESET)
-			request_reset(dev);
-		break;
 	case PORT92:
 		old = state->port92;
 		state->port92 = value & (PORT92_RESET | PORT92_A20);
@@ -88,7 +77,7 @@ static void reset_port_write(struct device *dev, u16 port, u8 size, u64 value)
 static int reset_check(const void *from)
 {
 	const struct reset_state *state = from;
-	u32 bad = (state->control & ~CONTROL_VALID) | (state->port92 & ~(PORT92_RESET | PORT92_A20));
+	u32 bad = state->port92 & ~(u32)(PORT92_RESET | PORT92_A20);
 
 	for (unsigned i = 0; i < sizeof(state->reserved); i++)
 		bad |= state->reserved[i];
@@ -97,7 +86,7 @@ static int reset_check(const void *from)
 
 static int reset_attach(struct device *dev)
 {
-	static const u16 ports[] = { KEYBOARD_DATA, KEYBOARD_COMMAND, POST_PORT, PORT92, RESET_CONTROL_PORT };
+	static const u16 ports[] = { KEYBOARD_DATA, KEYBOARD_COMMAND, POST_PORT, PORT92 };
 	int err = 0;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(ports) && !err; i++)
