@@ -22,8 +22,9 @@ GUEST_FILES = {"vmlinuz": GUEST / "vmlinuz", "initrd": GUEST / "initramfs.cpio.g
 class LabUnderTest(Lab):
     """A lab with shortcuts that many tests want."""
 
-    def create(self, host=1, name="web1", mem="256M", cmdline="", kernel="vmlinuz", initrd="initrd", console="com2"):
-        line = f"vm create {name} kernel={kernel} mem={mem}"
+    def create(self, host=1, name="web1", mem="256M", cmdline="", kernel="vmlinuz", initrd="initrd", console="com2",
+               vcpus=1):
+        line = f"vm create {name} kernel={kernel} mem={mem} vcpus={vcpus}"
         if initrd:
             line += f" initrd={initrd}"
         if console:

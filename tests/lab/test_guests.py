@@ -18,7 +18,7 @@ def test_guest_facts(lab, cpus):
     failures = []
     for name in NAMES:
         mark = time.monotonic()
-        lab.create(name="tiny", mem="64M", kernel=name, initrd="")
+        lab.create(name="tiny", mem="64M", kernel=name, initrd="", vcpus=2 if name == "t_smp" else 1)
         lab.host(1).run("vm start tiny")
         if name == "t_triple":
             end = time.monotonic() + 20
