@@ -4,7 +4,10 @@
 #include "kernel/fmt.h"
 #include "net/net.h"
 
-/* A decimal number up to max at *text, which moves behind it; -1 if there is none. Leading zeros are refused: some read them as octal. */
+/*
+ * A decimal number up to max at *text, which moves behind it; -1 if there is none. Leading
+ * zeros are refused: some read them as octal.
+ */
 static int parse_number(const char **text, unsigned max)
 {
 	const char *at = *text;

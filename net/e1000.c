@@ -300,6 +300,7 @@ static int start_rx(struct e1000 *card)
 	reg_write(card, E1000_RADV, 0);
 	reg_write(card, E1000_ITR, 0);
 	reg_write(card, E1000_RXCSUM, RXCSUM_IPOFL | RXCSUM_TUOFL);
+	/* Written once: QEMU's model takes no frame for a second after each change of this register. */
 	if (is_jumbo)
 		control |= RCTL_LPE | RCTL_BSEX | RCTL_BSIZE_16384;
 	reg_write(card, E1000_RCTL, control);

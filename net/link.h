@@ -7,7 +7,7 @@
 
 #include "kernel/types.h"
 
-/* The poll's second half: gives streams their events, sends what they have, acknowledges. True: more to do. */
+/* The poll's second half: streams get their events, send, acknowledge. True: more to do. */
 bool stream_poll(void);
 /* Every 10 ms: time-outs. */
 void stream_tick(void);

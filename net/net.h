@@ -6,7 +6,10 @@
 
 #include "kernel/types.h"
 
-/* Finds cards, starts lwIP with the addresses of tern.conf ([host] address=10.77.0.1/24, gateway=, mtu=) and adds the service. */
+/*
+ * Starts lwIP on the cards that were found, with the addresses of tern.conf ([host]
+ * address=10.77.0.1/24, gateway=, mtu=), and adds the service. After pci_probe_all.
+ */
 void net_init(void);
 
 /* "10.77.0.2" to host byte order; 0 or -EINVAL. */

@@ -14,7 +14,7 @@
 
 #include "kernel/types.h"
 
-#define NIC_HEADER_MAX 128 /* Ethernet, IP and TCP with all options: 14 + 60 + 60 is the most; lwIP makes 94 */
+#define NIC_HEADER_MAX 128 /* Ethernet, IP and TCP: lwIP makes 94 at most */
 #define NIC_PIECES_MAX 8
 #define NIC_MTU_MIN 576
 #define NIC_MTU_MAX 9000
@@ -79,8 +79,7 @@ struct nic_buffer {
 	X(rx_drop_checksum, "receive: wrong TCP checksum") \
 	X(tx_drop_too_long, "send: longer than the MTU and not TCP") \
 	X(tx_drop_pieces, "send: too many pieces") \
-	X(tx_drop_card, "send: the card reported an error") \
-	X(tx_drop_link, "send: the link is down")
+	X(tx_drop_card, "send: the card reported an error")
 
 struct nic_stats {
 #define NIC_FIELD(name, words) u64 name;

@@ -27,7 +27,8 @@ static u64 value_of(const struct nic *nic, const struct counter *counter)
 	return *(const u64 *)((const u8 *)&nic->stats + counter->offset);
 }
 
-static void show_counters(struct shell *shell, const struct nic *nic, const struct counter *table, unsigned count)
+static void show_counters(struct shell *shell, const struct nic *nic, const struct counter *table,
+			  unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		u64 value = value_of(nic, &table[i]);
@@ -71,9 +72,10 @@ static void show_link(struct shell *shell, const struct netif *netif, struct nic
 	json_bool(shell, "is_link_up", is_up);
 	json_u64(shell, "mtu_bytes", nic->mtu);
 	show_address(shell, netif, nic);
-	shell_print(shell, "  rings %u receive, %u send; %u of %u receive buffers free; TCP cut by %s, summed by %s\n",
-		    nic->rx_ring, nic->tx_ring, nic->pool_free_count, nic->pool_count,
-		    nic->can_cut ? "card" : "Tern", nic->can_sum ? "card" : "Tern");
+	shell_print(shell, "  rings %u receive, %u send; %u of %u receive buffers free\n", nic->rx_ring,
+		    nic->tx_ring, nic->pool_free_count, nic->pool_count);
+	shell_print(shell, "  TCP cut by %s, summed by %s\n", nic->can_cut ? "card" : "Tern",
+		    nic->can_sum ? "card" : "Tern");
 	json_u64(shell, "rx_ring", nic->rx_ring);
 	json_u64(shell, "tx_ring", nic->tx_ring);
 	json_u64(shell, "rx_buffers", nic->pool_count);

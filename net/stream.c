@@ -16,9 +16,8 @@
  * lwIP references the ring (no copy); bytes are free again when acknowledged. The ring is
  * freed only when no card can still be reading it.
  *
- * Receiving. Bytes stay in the card's buffers, a list of pbufs with one reference each,
- * until consumed; only then does the peer's window open again. A sender of tiny segments
- * would hold a whole buffer with each: small ones are packed together by copying.
+ * Receiving. Bytes stay in the card's buffers (inbox.h) until consumed; only then does the
+ * peer's window open again.
  *
  * Closing. An open stream is the owner's. After stream_close or closed() it is only ours:
  * it lingers until what was committed is acknowledged, then lwIP finishes alone.
@@ -31,19 +30,19 @@
 #include "kernel/list.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
+#include "net/inbox.h"
 #include "net/link.h"
+#include "net/listener.h"
+#include "net/port/errors.h"
 
 #include "lwip/priv/tcp_priv.h"
 
 #define RING STREAM_RING_BYTES
 #define STREAM_MAX 24             /* at 1 MiB of ring each; more connections are refused */
-#define LISTENER_MAX 8
 #define TIMEOUT_DEFAULT_NS (3 * NS_PER_SEC)
 #define KEEPALIVE_IDLE_MS 2000
 #define KEEPALIVE_INTERVAL_MS 500
 #define KEEPALIVE_COUNT 4
-#define SMALL_BYTES 512           /* received pieces up to this are packed together */
-#define PACK_BYTES 4000           /* ... in buffers of this size */
 #define REPORT_BYTES (32 * 1024)  /* consumed bytes are reported to lwIP in steps of this */
 #define RECEIVED_CALLS_MAX 16     /* per poll and stream */
 
@@ -58,10 +57,8 @@ struct stream {
 	u8 *ring;
 	u64 acked, written, committed;
 
-	struct pbuf *rx_first, *rx_last;
-	size_t rx_bytes;
-	size_t rx_unreported;     /* consumed, window not opened yet */
-	u32 rx_pack_room;         /* free bytes at the end of rx_last, if it is a packing buffer */
+	struct inbox inbox;
+	size_t unreported;        /* bytes consumed, window not opened yet */
 
 	u64 timeout_ns;
 	u64 progress_ns;          /* when the peer last acknowledged, or had nothing to */
@@ -78,37 +75,8 @@ struct stream {
 	bool is_freeing;
 };
 
-static struct listener {
-	struct tcp_pcb *pcb;
-	void (*accept)(struct stream *stream, void *context);
-	void *context;
-} listeners[LISTENER_MAX];
-
 static struct list streams = LIST_HEAD_INIT(streams);
 static unsigned streams_count;
-
-/* --- Errors --------------------------------------------------------------------------- */
-
-static int errno_of(err_t err)
-{
-	switch (err) {
-	case ERR_OK:
-		return 0;
-	case ERR_MEM:
-	case ERR_BUF:
-		return -ENOMEM;
-	case ERR_RTE:
-		return -ENETUNREACH;
-	case ERR_USE:
-		return -EADDRINUSE;
-	case ERR_RST:
-		return -ECONNRESET;
-	case ERR_ABRT:
-		return -ETIMEDOUT; /* lwIP gave up retransmitting */
-	default:
-		return -EIO;
-	}
-}
 
 /* --- Life and death ------------------------------------------------------------------- */
 
@@ -133,17 +101,9 @@ static struct stream *stream_new(void)
 	return stream;
 }
 
-static void rx_discard(struct stream *stream)
+static void discard_received(struct stream *stream)
 {
-	for (struct pbuf *at = stream->rx_first, *next; at; at = next) {
-		next = at->next;
-		at->next = NULL;
-		pbuf_free(at);
-	}
-	stream->rx_first = stream->rx_last = NULL;
-	stream->rx_unreported += stream->rx_bytes;
-	stream->rx_bytes = 0;
-	stream->rx_pack_room = 0;
+	stream->unreported += inbox_discard(&stream->inbox);
 }
 
 /* lwIP will not call us again for this stream. */
@@ -174,7 +134,7 @@ static bool reap(struct stream *stream)
 {
 	if (!stream->is_freeing || net_tx_done() < stream->tx_mark)
 		return false;
-	rx_discard(stream);
+	discard_received(stream);
 	list_remove(&stream->link);
 	streams_count--;
 	heap_free(stream->ring);
@@ -203,50 +163,6 @@ static err_t on_acked(void *arg, struct tcp_pcb *pcb, u16_t bytes)
 	return ERR_OK;
 }
 
-/* Appends one pbuf to the list. */
-static void rx_append(struct stream *stream, struct pbuf *pbuf)
-{
-	pbuf->next = NULL;
-	if (stream->rx_last)
-		stream->rx_last->next = pbuf;
-	else
-		stream->rx_first = pbuf;
-	stream->rx_last = pbuf;
-	stream->rx_pack_room = 0;
-}
-
-/* Copies a small piece behind the last one; false: no memory, so it stays where it is. */
-static bool rx_pack(struct stream *stream, const struct pbuf *piece)
-{
-	if (stream->rx_pack_room < piece->len) {
-		struct pbuf *pack = pbuf_alloc(PBUF_RAW, PACK_BYTES, PBUF_RAM);
-
-		if (!pack)
-			return false;
-		pack->len = 0;
-		rx_append(stream, pack);
-		stream->rx_pack_room = PACK_BYTES;
-	}
-	memcpy((u8 *)stream->rx_last->payload + stream->rx_last->len, piece->payload, piece->len);
-	stream->rx_last->len = (u16_t)(stream->rx_last->len + piece->len);
-	stream->rx_pack_room -= piece->len;
-	return true;
-}
-
-/* Takes lwIP's chain apart: from here on tot_len means nothing. */
-static void rx_take(struct stream *stream, struct pbuf *chain)
-{
-	stream->rx_bytes += chain->tot_len;
-	for (struct pbuf *at = chain, *next; at; at = next) {
-		next = at->next;
-		at->next = NULL;
-		if (at->len == 0 || (stream->rx_first && at->len <= SMALL_BYTES && rx_pack(stream, at)))
-			pbuf_free(at);
-		else
-			rx_append(stream, at);
-	}
-}
-
 static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *chain, err_t err)
 {
 	struct stream *stream = arg;
@@ -259,9 +175,9 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *chain, err
 		stream->has_received = true;
 		return ERR_OK;
 	}
-	rx_take(stream, chain);
+	inbox_take(&stream->inbox, chain);
 	if (stream->is_ours)
-		rx_discard(stream);
+		discard_received(stream);
 	stream->has_received = true;
 	return ERR_OK;
 }
@@ -272,7 +188,7 @@ static void on_error(void *arg, err_t err)
 	struct stream *stream = arg;
 
 	stream->pcb = NULL;
-	stream->err = errno_of(err);
+	stream->err = lwip_port_errno(err);
 	if (err == ERR_RST && !stream->is_open)
 		stream->err = -ECONNREFUSED;
 	stream->has_failed = true;
@@ -360,7 +276,7 @@ struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
 	ip_addr_set_ip4_u32_val(ip, lwip_htonl(peer.ip));
 	err = tcp_connect(pcb, &ip, peer.port, on_connected);
 	if (err != ERR_OK) {
-		stream->err = errno_of(err);
+		stream->err = lwip_port_errno(err);
 		abort_pcb(stream);
 		stream->has_failed = true;
 	}
@@ -368,39 +284,9 @@ struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
 	return stream;
 }
 
-static struct listener *free_listener(void)
-{
-	for (unsigned i = 0; i < LISTENER_MAX; i++)
-		if (!listeners[i].pcb)
-			return &listeners[i];
-	return NULL;
-}
-
 int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context)
 {
-	struct listener *listener = free_listener();
-	struct tcp_pcb *pcb = tcp_new(), *listening;
-	err_t err;
-
-	if (!listener || !pcb) {
-		if (pcb)
-			tcp_abort(pcb);
-		return -ENOMEM;
-	}
-	err = tcp_bind(pcb, IP_ADDR_ANY, port);
-	if (err != ERR_OK) {
-		tcp_abort(pcb);
-		return errno_of(err);
-	}
-	listening = tcp_listen_with_backlog(pcb, 8);
-	if (!listening) {
-		tcp_abort(pcb);
-		return -ENOMEM;
-	}
-	*listener = (struct listener){ listening, accept, context };
-	tcp_arg(listening, listener);
-	tcp_accept(listening, on_accept);
-	return 0;
+	return listener_open(port, on_accept, accept, context);
 }
 
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *context)
@@ -495,45 +381,27 @@ size_t stream_unacked(const struct stream *stream) { return stream->committed - 
 
 const void *stream_peek(struct stream *stream, size_t *bytes)
 {
-	*bytes = stream->rx_first ? stream->rx_first->len : 0;
-	return stream->rx_first ? stream->rx_first->payload : NULL;
+	return inbox_peek(&stream->inbox, bytes);
 }
 
-size_t stream_available(const struct stream *stream) { return stream->rx_bytes; }
+size_t stream_available(const struct stream *stream) { return stream->inbox.bytes; }
 
 /* Opens the peer's window by what was consumed. */
 static void report_consumed(struct stream *stream)
 {
-	while (stream->rx_unreported > 0 && stream->pcb) {
-		u16_t bytes = (u16_t)MIN(stream->rx_unreported, 0xffffu);
+	while (stream->unreported > 0 && stream->pcb) {
+		u16_t bytes = (u16_t)MIN(stream->unreported, 0xffffu);
 
 		tcp_recved(stream->pcb, bytes);
-		stream->rx_unreported -= bytes;
+		stream->unreported -= bytes;
 	}
 }
 
 void stream_consume(struct stream *stream, size_t bytes)
 {
-	stream->rx_bytes -= bytes;
-	stream->rx_unreported += bytes;
-	while (bytes > 0) {
-		struct pbuf *first = stream->rx_first;
-		u16_t part = (u16_t)MIN(bytes, first->len);
-
-		first->payload = (u8 *)first->payload + part;
-		first->len = (u16_t)(first->len - part);
-		bytes -= part;
-		if (first->len > 0)
-			break;
-		stream->rx_first = first->next;
-		if (!stream->rx_first) {
-			stream->rx_last = NULL;
-			stream->rx_pack_room = 0;
-		}
-		first->next = NULL;
-		pbuf_free(first);
-	}
-	if (stream->rx_unreported >= REPORT_BYTES)
+	inbox_consume(&stream->inbox, bytes);
+	stream->unreported += bytes;
+	if (stream->unreported >= REPORT_BYTES)
 		report_consumed(stream);
 	else
 		service_wake();
@@ -543,7 +411,7 @@ bool stream_read(struct stream *stream, void *to, size_t bytes)
 {
 	u8 *at = to;
 
-	if (stream->rx_bytes < bytes)
+	if (stream->inbox.bytes < bytes)
 		return false;
 	while (bytes > 0) {
 		size_t there;
@@ -563,7 +431,7 @@ bool stream_read(struct stream *stream, void *to, size_t bytes)
 void stream_close(struct stream *stream)
 {
 	stream->is_ours = true;
-	rx_discard(stream);
+	discard_received(stream);
 	if (!stream->is_open && !stream->is_freeing)
 		abort_pcb(stream);
 	service_wake();
@@ -595,7 +463,7 @@ static void tell_closed(struct stream *stream, int err)
 	const struct stream_events *events = stream->events;
 
 	stream->is_ours = true;
-	rx_discard(stream);
+	discard_received(stream);
 	if (events && events->closed)
 		events->closed(stream, err, stream->context);
 }
@@ -604,15 +472,15 @@ static void tell_closed(struct stream *stream, int err)
 static bool tell_received(struct stream *stream)
 {
 	for (unsigned i = 0; i < RECEIVED_CALLS_MAX; i++) {
-		size_t before = stream->rx_bytes;
+		size_t before = stream->inbox.bytes;
 
 		if (before == 0 || stream->is_ours || !stream->events || !stream->events->received)
 			return false;
 		stream->events->received(stream, stream->context);
-		if (stream->rx_bytes == before)
+		if (stream->inbox.bytes == before)
 			return false; /* it waits for more */
 	}
-	return stream->rx_bytes > 0;
+	return stream->inbox.bytes > 0;
 }
 
 static bool tell(struct stream *stream)
@@ -645,7 +513,7 @@ static bool tell(struct stream *stream)
 		return false;
 	if (stream->has_failed)
 		tell_closed(stream, stream->err);
-	else if (stream->is_eof && stream->rx_bytes == 0)
+	else if (stream->is_eof && stream->inbox.bytes == 0)
 		tell_closed(stream, 0);
 	return is_more;
 }

@@ -29,9 +29,12 @@ struct stream_events {
 	 * some are left; a call that consumes nothing waits for more to arrive.
 	 */
 	void (*received)(struct stream *stream, void *context);
-	/* The send ring has room again, or all that was sent is acknowledged (stream_unsent == 0). */
+	/* The peer acknowledged bytes: the send ring has room again (all of it if stream_unacked is 0). */
 	void (*sent)(struct stream *stream, void *context);
-	/* Over, after all bytes were consumed or at once if err is not 0. err = 0 when the peer closed in order, else negative errno (-ECONNREFUSED, -ETIMEDOUT, -ECONNRESET, ...). */
+	/*
+	 * Over. err = 0: the peer closed in order, and all bytes were consumed. Else, at once, a
+	 * negative errno: -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET, -ENETUNREACH, ...
+	 */
 	void (*closed)(struct stream *stream, int err, void *context);
 };
 
@@ -64,7 +67,7 @@ const void *stream_peek(struct stream *stream, size_t *bytes);
 /* bytes in total that have arrived and are not consumed. */
 size_t stream_available(const struct stream *stream);
 void stream_consume(struct stream *stream, size_t bytes);
-/* Copies out exactly bytes if so many have arrived, consuming them: true. Else false and nothing is consumed. */
+/* Copies out and consumes exactly bytes if so many have arrived: true. Else nothing: false. */
 bool stream_read(struct stream *stream, void *to, size_t bytes);
 
 /* Orderly close after what is committed was sent; closed() is not called any more. */

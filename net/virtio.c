@@ -41,7 +41,13 @@ enum {
 #define NO_VECTOR 0xffff
 
 /* 2.1: device status. */
-enum { STATUS_ACKNOWLEDGE = 1, STATUS_DRIVER = 2, STATUS_DRIVER_OK = 4, STATUS_FEATURES_OK = 8, STATUS_FAILED = 128 };
+enum {
+	STATUS_ACKNOWLEDGE = 1,
+	STATUS_DRIVER = 2,
+	STATUS_DRIVER_OK = 4,
+	STATUS_FEATURES_OK = 8,
+	STATUS_FAILED = 128,
+};
 
 struct virtq_desc {
 	u64 address;
@@ -228,7 +234,8 @@ int virtqueue_create(struct virtqueue *queue, struct virtio_device *device, u16 
 
 /* --- The rings ------------------------------------------------------------------------ */
 
-void virtqueue_add(struct virtqueue *queue, const struct virtio_piece *pieces, u16 count, bool is_in, void *token)
+void virtqueue_add(struct virtqueue *queue, const struct virtio_piece *pieces, u16 count, bool is_in,
+		   void *token)
 {
 	u16 first = queue->free_first, at = first;
 	u16 flags = is_in ? DESC_WRITE : 0;

@@ -66,7 +66,8 @@ void virtio_reset(struct virtio_device *device);
 void virtio_acknowledge(struct virtio_device *device);
 
 /* Queues a chain; the caller has checked free_count >= count. is_in: the device writes. */
-void virtqueue_add(struct virtqueue *queue, const struct virtio_piece *pieces, u16 count, bool is_in, void *token);
+void virtqueue_add(struct virtqueue *queue, const struct virtio_piece *pieces, u16 count, bool is_in,
+		   void *token);
 /* The token of a chain that the device is done with, or NULL. *bytes: what it wrote. */
 void *virtqueue_pop(struct virtqueue *queue, u32 *bytes);
 /* Publishes what was added and notifies the device if it wants that. */

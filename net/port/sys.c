@@ -6,10 +6,12 @@
 #include "lwip/opt.h"
 #include "lwip/sys.h"
 
+#include "net/port/errors.h"
 #include "net/port/hooks.h"
 
 #include "arch/cpu.h"
 #include "kernel/clock.h"
+#include "kernel/errno.h"
 #include "kernel/heap.h"
 #include "kernel/panic.h"
 
@@ -21,6 +23,27 @@ u32_t sys_now(void) { return (u32_t)(clock_now_ns() / NS_PER_MS); }
 void lwip_port_panic(const char *what, const char *file, int line)
 {
 	panic("lwIP %s:%d: %s", file, line, what);
+}
+
+int lwip_port_errno(err_t err)
+{
+	switch (err) {
+	case ERR_OK:
+		return 0;
+	case ERR_MEM:
+	case ERR_BUF:
+		return -ENOMEM;
+	case ERR_RTE:
+		return -ENETUNREACH;
+	case ERR_USE:
+		return -EADDRINUSE;
+	case ERR_RST:
+		return -ECONNRESET;
+	case ERR_ABRT:
+		return -ETIMEDOUT; /* lwIP gave up retransmitting */
+	default:
+		return -EIO;
+	}
 }
 
 /* Not a cipher: enough that a stranger off the link cannot guess ports and sequence numbers. */

@@ -6,7 +6,8 @@
  * addresses swapped. (Swapping does not change a sum, so checksums stay right.) So one stack
  * is both ends of a connection.
  */
-/* SOURCES: net/net.c net/stream.c net/nic.c net/gso.c net/gro.c net/packet.c net/checksum.c net/wire_mss.c
+/* SOURCES: net/net.c net/stream.c net/inbox.c net/listener.c net/nic.c net/gso.c net/gro.c net/packet.c
+   net/checksum.c net/wire_mss.c
    net/address.c net/port/sys.c kernel/heap.c kernel/page.c kernel/page_map.c kernel/timer.c kernel/clock.c
    kernel/sched.c kernel/config.c kernel/log.c kernel/fmt.c kernel/str.c kernel/panic.c kernel/errno.c
    third_party/lwip/src/core/def.c third_party/lwip/src/core/inet_chksum.c third_party/lwip/src/core/init.c
@@ -324,7 +325,11 @@ static void closed(struct stream *stream, int err, void *context)
 	end->stream = NULL;
 }
 
-static const struct stream_events client_events = { .opened = opened, .received = check_received, .closed = closed };
+static const struct stream_events client_events = {
+	.opened = opened,
+	.received = check_received,
+	.closed = closed,
+};
 static const struct stream_events echo_events = { .received = echo, .sent = echo, .closed = closed };
 static const struct stream_events silent_events = { .received = check_received, .closed = closed };
 
