@@ -26,6 +26,7 @@
 #define FUZZ_ROUNDS 400
 #define FUZZ_STEPS 40
 #define VCPUS 2
+#define PAUSE_TICKS 987654321
 #define SEEN_RAM_BYTES (64 * KIB) /* of guest memory, compared */
 
 /* --- Scripts: the same seed gives the same accesses --------------------------------------------- */
@@ -312,7 +313,10 @@ static struct fake_vm *begin(u64 khz)
 	return f;
 }
 
-/* A fresh VM with the first one's state, both stopped at one moment and started at the next. */
+/*
+ * A fresh VM with the first one's state. Both are stopped at one moment and started a while
+ * later: VM time stands still meanwhile, so whoever used the host's clock is found out.
+ */
 static struct fake_vm *move(struct fake_vm *f)
 {
 	struct fake_vm *twin = fake_vm_create(VCPUS);
@@ -336,6 +340,7 @@ static struct fake_vm *move(struct fake_vm *f)
 	twin->vm.want_poweroff = f->vm.want_poweroff;
 	memcpy(twin->event, f->event, f->event_count * sizeof(f->event[0]));
 	twin->event_count = f->event_count;
+	fake_tsc += PAUSE_TICKS;
 	fake_vm_start(f);
 	fake_vm_start(twin);
 	return twin;
