@@ -297,7 +297,7 @@ test demo bench:
 
 run-test: check
 	@$(MAKE) --no-print-directory all guests
-	python3 -m pytest -q -p no:cacheprovider --junitxml=build/lab.xml tests/lab
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml=build/lab.xml tests/lab
 
 run-demo: all guests
 	@tools/demo
