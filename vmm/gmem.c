@@ -76,7 +76,7 @@ static int gmem_alloc_maps(struct gmem *gmem)
 	return gmem->chunk && gmem->dirty && gmem->dirty_group && gmem->armed ? 0 : -ENOMEM;
 }
 
-static int gmem_back_chunk(struct gmem *gmem, u64 chunk, bool zero)
+static int gmem_back_chunk(struct gmem *gmem, u64 chunk)
 {
 	hpa_t hpa;
 	int err = page_alloc(PAGE_2M, &hpa);
@@ -84,12 +84,10 @@ static int gmem_back_chunk(struct gmem *gmem, u64 chunk, bool zero)
 	if (err)
 		return err;
 	gmem->chunk[chunk] = hpa;
-	if (zero)
-		memset(phys_to_virt(hpa), 0, LARGE_PAGE_BYTES);
 	return nested_map(&gmem->nested, chunk_gpa(gmem, chunk), hpa, PAGE_2M, NESTED_WRITE);
 }
 
-int gmem_init(struct gmem *gmem, u64 ram_bytes, bool zero)
+int gmem_init(struct gmem *gmem, u64 ram_bytes)
 {
 	int err;
 
@@ -101,10 +99,19 @@ int gmem_init(struct gmem *gmem, u64 ram_bytes, bool zero)
 		return err;
 	err = gmem_alloc_maps(gmem);
 	for (u64 chunk = 0; !err && chunk < chunk_count(gmem); chunk++)
-		err = gmem_back_chunk(gmem, chunk, zero);
+		err = gmem_back_chunk(gmem, chunk);
 	if (err)
 		gmem_fini(gmem);
 	return err;
+}
+
+bool gmem_scrub(struct gmem *gmem, u64 chunks)
+{
+	u64 end = chunk_count(gmem);
+
+	for (; chunks && gmem->scrubbed_chunks < end; chunks--)
+		memset(phys_to_virt(gmem->chunk[gmem->scrubbed_chunks++]), 0, LARGE_PAGE_BYTES);
+	return gmem->scrubbed_chunks == end;
 }
 
 void gmem_fini(struct gmem *gmem)

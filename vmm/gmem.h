@@ -30,12 +30,15 @@ struct gmem {
 	u64 *dirty;             /* bitmap by page index: written through the door since last collected */
 	u64 *dirty_group;       /* bitmap by word of dirty: the word may have a bit set */
 	u64 *armed;             /* bitmap of 2 MiB chunks whose pages are tracked one by one */
+	u64 scrubbed_chunks;    /* the first ones, zeroed by gmem_scrub */
 	bool is_tracking;
 	u64 entries_scanned;    /* cost of harvests, for the receipt */
 };
 
-/* Takes all memory and maps it with 2 MiB pages (contents unknown unless zero). 0, -ENOMEM, -EINVAL. */
-int gmem_init(struct gmem *gmem, u64 ram_bytes, bool zero);
+/* Takes all memory and maps it with 2 MiB pages; what is in it is somebody else's. 0, -ENOMEM, -EINVAL. */
+int gmem_init(struct gmem *gmem, u64 ram_bytes);
+/* Zeroes up to so many more chunks of 2 MiB; true when all of RAM is done. Before a guest first runs. */
+bool gmem_scrub(struct gmem *gmem, u64 chunks);
 void gmem_fini(struct gmem *gmem);
 
 /* Page index of a gfn; false if the gfn is not RAM. */

@@ -137,7 +137,7 @@ static int vm_attach_all(struct vm *vm)
 }
 
 /* A halted VM in state VM_INCOMING, not yet in the list. */
-static int vm_build(struct vm **out, const struct vm_config *config, bool zero, const char **why)
+static int vm_build(struct vm **out, const struct vm_config *config, const char **why)
 {
 	struct vm *vm = heap_alloc(sizeof(*vm));
 	int err = -ENOMEM;
@@ -149,7 +149,7 @@ static int vm_build(struct vm **out, const struct vm_config *config, bool zero, 
 	vm->state = VM_INCOMING;
 	list_init(&vm->link);
 	list_init(&vm->devices);
-	err = gmem_init(&vm->gmem, config->ram_bytes, zero);
+	err = gmem_init(&vm->gmem, config->ram_bytes);
 	if (err)
 		goto free_vm;
 	cpuid_policy_make(&vm->cpuid);
@@ -185,12 +185,13 @@ int vm_create(struct vm **out, const struct vm_config *config, const char **why)
 	if (!err && console_check_port(config->console))
 		err = refuse(-EINVAL, why, "no such serial port, or it is Tern's own console");
 	if (!err)
-		err = vm_build(out, config, true, why);
+		err = vm_build(out, config, why);
 	if (err)
 		return err;
 	(*out)->state = VM_CREATED;
 	(*out)->epoch = 1;
 	list_add_tail(&vm_list, &(*out)->link);
+	service_wake();
 	return 0;
 }
 
@@ -199,10 +200,13 @@ int vm_create_incoming(struct vm **out, const struct vm_config *config, const ch
 	int err = config_check(config, why);
 
 	if (!err)
-		err = vm_build(out, config, false, why);
-	if (!err)
-		list_add_tail(&vm_list, &(*out)->link);
-	return err;
+		err = vm_build(out, config, why);
+	if (err)
+		return err;
+	/* Every page of it will come, or be told to be zero. */
+	(*out)->gmem.scrubbed_chunks = config->ram_bytes / LARGE_PAGE_BYTES;
+	list_add_tail(&vm_list, &(*out)->link);
+	return 0;
 }
 
 /* --- stop and go --- */
@@ -316,6 +320,7 @@ int vm_start(struct vm *vm, const char **why)
 {
 	if (vm->state != VM_CREATED && vm->state != VM_STOPPED)
 		return refuse(-EINVAL, why, "it runs already");
+	gmem_scrub(&vm->gmem, ~0ull);
 	/* VM time stood still since the VM was made or stopped; its wall clock is right all the same. */
 	vtime_set_wall_base(vm, rtc_now_ns() - vtime_now_ns(vm));
 	return vm_boot(vm, why);
@@ -363,6 +368,11 @@ void vm_destroy(struct vm *vm)
 
 /* --- the service --- */
 
+bool vm_is_prepared(const struct vm *vm)
+{
+	return vm->gmem.scrubbed_chunks * LARGE_PAGE_BYTES == vm->gmem.ram_bytes;
+}
+
 bool vm_wants_attention(const struct vm *vm)
 {
 	return __atomic_load_n(&vm->want_kill, __ATOMIC_ACQUIRE) || vm->want_poweroff || vm->want_reset;
@@ -392,8 +402,12 @@ static void vm_restart(struct vm *vm)
 
 static bool vm_poll(struct service *service)
 {
+	bool has_more = false;
+
 	(void)service;
 	list_for_each(vm, &vm_list, struct vm, link) {
+		if (vm->state == VM_CREATED)
+			has_more |= !gmem_scrub(&vm->gmem, 1);
 		if (vm->state != VM_RUNNING || vm->migration || !vm_wants_attention(vm))
 			continue;
 		vm_halt(vm);
@@ -405,5 +419,5 @@ static bool vm_poll(struct service *service)
 		else
 			vm_stopped(vm);
 	}
-	return false;
+	return has_more;
 }

@@ -72,6 +72,8 @@ struct vm *vm_find(const char *name);
 int vm_create(struct vm **out, const struct vm_config *config, const char **why);
 /* For a move: memory reserved and not cleared, devices attached and stopped, state VM_INCOMING. */
 int vm_create_incoming(struct vm **out, const struct vm_config *config, const char **why);
+/* Its memory has been cleared, in the background: vm_start need not do it and is quick. */
+bool vm_is_prepared(const struct vm *vm);
 /* Loads the guest's image and runs it. */
 int vm_start(struct vm *vm, const char **why);
 

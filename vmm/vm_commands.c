@@ -127,18 +127,37 @@ static enum cmd_result run_create(struct shell *shell, const struct cmd_args *ar
 	return CMD_OK;
 }
 
+static enum cmd_result start_now(struct shell *shell, struct vm *vm)
+{
+	const char *why = "";
+	int err = vm_start(vm, &why);
+
+	return err ? fail_errno(shell, vm->config.name, err, why) : CMD_OK;
+}
+
+/* Until the VM's memory is cleared; it may be gone before that. */
+static enum cmd_result start_tick(struct shell *shell, void *context)
+{
+	list_for_each(vm, &vm_list, struct vm, link) {
+		if (vm != context)
+			continue;
+		return vm_is_prepared(vm) ? start_now(shell, vm) : CMD_RUNNING;
+	}
+	return shell_fail(shell, &no_such_vm, "vm start", "the VM was destroyed meanwhile");
+}
+
 static enum cmd_result run_start(struct shell *shell, const struct cmd_args *args)
 {
 	struct vm *vm = vm_named(shell, args->word[0]);
-	const char *why = "";
-	int err;
 
 	if (!vm || refuse_moving(shell, vm))
 		return CMD_FAILED;
 	if (vm->state != VM_CREATED && vm->state != VM_STOPPED)
 		return fail_state(shell, vm, "created or stopped");
-	err = vm_start(vm, &why);
-	return err ? fail_errno(shell, vm->config.name, err, why) : CMD_OK;
+	if (vm_is_prepared(vm))
+		return start_now(shell, vm);
+	shell_set_tick(shell, start_tick, NULL, vm);
+	return CMD_RUNNING;
 }
 
 static enum cmd_result run_stop(struct shell *shell, const struct cmd_args *args)

@@ -42,7 +42,8 @@ static int setup(void **state)
 	memset(&vm, 0, sizeof(vm));
 	vm.config.vcpu_count = 1;
 	vm.vcpu[0] = &vcpu;
-	assert_int_equal(gmem_init(&vm.gmem, RAM, true), 0);
+	assert_int_equal(gmem_init(&vm.gmem, RAM), 0);
+	assert_true(gmem_scrub(&vm.gmem, ~0ull));
 	vcpu = (struct vcpu){ .vm = &vm };
 	assert_int_equal(hv->vcpu_init(&vcpu.hv, &vm.gmem.nested), 0);
 	return 0;
@@ -134,10 +135,10 @@ static void sizes_that_cannot_be_are_refused(void **state)
 	struct gmem gmem;
 
 	(void)state;
-	assert_int_equal(gmem_init(&gmem, 0, true), -EINVAL);
-	assert_int_equal(gmem_init(&gmem, GMEM_RAM_MIN - LARGE_PAGE_BYTES, true), -EINVAL);
-	assert_int_equal(gmem_init(&gmem, GMEM_RAM_MIN + PAGE_BYTES, true), -EINVAL);
-	assert_int_equal(gmem_init(&gmem, GMEM_RAM_MAX + LARGE_PAGE_BYTES, true), -EINVAL);
+	assert_int_equal(gmem_init(&gmem, 0), -EINVAL);
+	assert_int_equal(gmem_init(&gmem, GMEM_RAM_MIN - LARGE_PAGE_BYTES), -EINVAL);
+	assert_int_equal(gmem_init(&gmem, GMEM_RAM_MIN + PAGE_BYTES), -EINVAL);
+	assert_int_equal(gmem_init(&gmem, GMEM_RAM_MAX + LARGE_PAGE_BYTES), -EINVAL);
 }
 
 static void too_little_memory_gives_all_back(void **state)
@@ -147,7 +148,7 @@ static void too_little_memory_gives_all_back(void **state)
 
 	(void)state;
 	page_get_stats(&before);
-	assert_int_equal(gmem_init(&gmem, ARENA, true), -ENOMEM);
+	assert_int_equal(gmem_init(&gmem, ARENA), -ENOMEM);
 	page_get_stats(&after);
 	assert_int_equal(after.free_bytes, before.free_bytes);
 }

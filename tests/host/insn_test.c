@@ -99,7 +99,8 @@ static int setup(void **unused)
 	fake_hv_init();
 	memset(&vm, 0, sizeof(vm));
 	vm.config.vcpu_count = 1;
-	assert_int_equal(gmem_init(&vm.gmem, RAM, true), 0);
+	assert_int_equal(gmem_init(&vm.gmem, RAM), 0);
+	assert_true(gmem_scrub(&vm.gmem, ~0ull));
 	vcpu = (struct vcpu){ .vm = &vm };
 	vm.vcpu[0] = &vcpu;
 	assert_int_equal(hv->vcpu_init(&vcpu.hv, &vm.gmem.nested), 0);

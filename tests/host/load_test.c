@@ -73,7 +73,8 @@ static int setup(void **state)
 					.ram_bytes = RAM, .vcpu_count = 1 };
 	vcpu = (struct vcpu){ .vm = &vm };
 	vm.vcpu[0] = &vcpu;
-	assert_int_equal(gmem_init(&vm.gmem, RAM, true), 0);
+	assert_int_equal(gmem_init(&vm.gmem, RAM), 0);
+	assert_true(gmem_scrub(&vm.gmem, ~0ull));
 	return 0;
 }
 
