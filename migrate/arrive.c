@@ -206,6 +206,7 @@ bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero, str
 		/* Most are zero already; reading costs less than writing, most of all in memory never touched. */
 		if (!digest_is_zero_page(page))
 			memset(page, 0, PAGE_BYTES);
+		arrival->pages_verified++;
 		note_page(arrival, i, digest_mix(i, digest_of_zero_page()));
 	}
 	return true;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "kernel/list.h"
 #include "migrate/compat.h"
 #include "migrate/digest.h"
 #include "migrate/durable.h"

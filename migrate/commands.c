@@ -114,7 +114,7 @@ static enum cmd_result report(struct shell *shell)
 
 	stop_watching();
 	if (!kept)
-		return fail(shell, "E-NO-MEMORY", "migrate", "the move is over, but there was no memory for its receipt");
+		return fail(shell, "E-NO-SUCH-MOVE", "migrate", "so many moves ended at once that its receipt is gone");
 	receipt_show(shell, kept);
 	if (kept->receipt.result == RECEIPT_MOVED)
 		return CMD_OK;
@@ -249,7 +249,7 @@ static enum cmd_result check_tick(struct shell *shell, void *context)
 		return CMD_RUNNING;
 	stop_watching();
 	if (!send)
-		return fail(shell, "E-TIMEOUT", "migrate check", "the session was lost");
+		return fail(shell, "E-PEER-SILENT", "migrate check", "the session was lost");
 	send->is_held = false;
 	return report_check(shell, send);
 }
@@ -315,6 +315,7 @@ static void show_send(struct shell *shell, const struct send *send)
 	json_string(shell, "phase", send_phase_name(send));
 	json_u64(shell, "round", rounds->number);
 	json_u64(shell, "remaining_percent", send_remaining_percent(send));
+	json_u64(shell, "bytes_sent", send->receipt.bytes_sent);
 	json_u64(shell, "acked_pages", send->acked_count);
 	json_u64(shell, "throughput_bps", rounds->bytes_per_sec * 8);
 	json_u64(shell, "dirty_pages_per_s", send->dirty_per_sec);
@@ -382,16 +383,20 @@ SHELL_COMMAND(migrate_cancel) = {
 
 static enum cmd_result run_history(struct shell *shell, const struct cmd_args *args)
 {
+	const struct kept_receipt *kept;
+
 	(void)args;
 	json_open_array(shell, "receipts");
-	list_for_each(kept, &migration->receipts, struct kept_receipt, link) {
+	for (u32 i = 0; (kept = receipt_nth(i)); i++) {
 		const struct receipt *receipt = &kept->receipt;
+		char id[RECEIPT_ID_MAX];
 
-		shell_print(shell, "%4u  %-16s %s to %s: %s, total %llu us, stun %llu us %s\n", kept->id, receipt->vm,
+		receipt_id(receipt->session, id);
+		shell_print(shell, "%s  %-16s %s to %s: %s, total %llu us, stun %llu us %s\n", id, receipt->vm,
 			    receipt->from, receipt->to, receipt_result_name(receipt->result), (ull)receipt->total_us,
 			    (ull)receipt->stun_us, receipt->code);
 		json_open_object(shell, NULL);
-		json_u64(shell, "id", kept->id);
+		json_string(shell, "id", id);
 		json_string(shell, "vm", receipt->vm);
 		json_string(shell, "from", receipt->from);
 		json_string(shell, "to", receipt->to);
@@ -412,12 +417,8 @@ SHELL_COMMAND(migrate_history) = {
 
 static enum cmd_result run_receipt(struct shell *shell, const struct cmd_args *args)
 {
-	const struct kept_receipt *kept;
-	u64 id = 0;
+	const struct kept_receipt *kept = receipt_find(args->count ? args->word[0] : NULL);
 
-	if (args->count && (str_to_u64(args->word[0], &id) || id == 0 || id > 0xffffffff))
-		return fail(shell, "E-BAD-VALUE", args->word[0], "not a receipt's number (migrate history)");
-	kept = receipt_find((u32)id);
 	if (!kept)
 		return fail(shell, "E-NO-SUCH-MOVE", "receipt", "there is none (migrate history)");
 	receipt_show(shell, kept);

@@ -216,6 +216,7 @@ int copy_start(struct send *send)
 	if (gmem_track_start(send->vm))
 		return -ENOMEM;
 	send->is_tracking = true;
+	send->copy_start_ns = clock_now_ns();
 	start_round(send);
 	return 0;
 }
@@ -314,7 +315,6 @@ static void close_round(struct send *send, u64 now_ns, u64 dirty_pages)
 	send->round.dirty_pages = dirty_pages;
 	send->round.us = (now_ns - send->round_start_ns) / NS_PER_US;
 	receipt_add_round(&send->receipt, &send->round);
-	send->total_active_ns += send->active_ns;
 	send->dirty_per_sec = dirty_pages * NS_PER_SEC / (now_ns - send->round_start_ns + 1);
 }
 

@@ -3,7 +3,6 @@
 #include "migrate/durable.h"
 
 #include "arch/cpu.h"
-#include "kernel/heap.h"
 #include "kernel/string.h"
 #include "migrate/migrate.h"
 
@@ -19,52 +18,43 @@ u64 durable_incarnation(void)
 
 struct durable_record *durable_find(const u8 vm_id[16])
 {
-	list_for_each(record, &migration->records, struct durable_record, link)
-		if (!memcmp(record->vm_id, vm_id, sizeof(record->vm_id)))
+	for (u32 i = 0; i < DURABLE_RECORDS_MAX; i++) {
+		struct durable_record *record = &migration->record[i];
+
+		if (record->used_at && !memcmp(record->vm_id, vm_id, sizeof(record->vm_id)))
 			return record;
+	}
 	return NULL;
 }
 
-/* The least recently used record that nothing refers to; what it said concerns a guest that has gone on long ago. */
-static struct durable_record *oldest_unused(void)
+/* A free one, or the one used least recently of those that nothing refers to: its guest has gone on long ago. */
+static struct durable_record *choose(void)
 {
-	list_for_each(record, &migration->records, struct durable_record, link)
-		if (!record->pin_count && record->source.phase != SOURCE_GIVEN)
-			return record;
-	return NULL;
-}
+	struct durable_record *oldest = NULL;
 
-static struct durable_record *make_record(void)
-{
-	struct durable_record *record;
+	for (u32 i = 0; i < DURABLE_RECORDS_MAX; i++) {
+		struct durable_record *record = &migration->record[i];
 
-	if (migration->record_count < DURABLE_RECORDS_MAX) {
-		record = heap_alloc(sizeof(*record));
-		if (record)
-			migration->record_count++;
-		return record;
+		if (record->pin_count || record->source.phase == SOURCE_GIVEN)
+			continue;
+		if (!oldest || record->used_at < oldest->used_at)
+			oldest = record;
 	}
-	record = oldest_unused();
-	if (record) {
-		list_remove(&record->link);
-		memset(record, 0, sizeof(*record));
-	}
-	return record;
+	return oldest;
 }
 
 struct durable_record *durable_get(const u8 vm_id[16], const char *name)
 {
 	struct durable_record *record = durable_find(vm_id);
 
-	if (record) {
-		list_remove(&record->link);
-	} else {
-		record = make_record();
+	if (!record) {
+		record = choose();
 		if (!record)
 			return NULL;
+		*record = (struct durable_record){ .pin_count = 0 };
 		memcpy(record->vm_id, vm_id, sizeof(record->vm_id));
 	}
-	list_add_tail(&migration->records, &record->link);
+	record->used_at = ++migration->record_use_count;
 	if (name[0])
 		str_copy(record->name, sizeof(record->name), name);
 	record->pin_count++;

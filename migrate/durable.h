@@ -10,14 +10,13 @@
  */
 #pragma once
 
-#include "kernel/list.h"
 #include "kernel/types.h"
 #include "migrate/handover.h"
 
 #define DURABLE_RECORDS_MAX 256
 
 struct durable_record {
-	struct list link;
+	u64 used_at;          /* counts uses; 0: free */
 	u8 vm_id[16];
 	char name[32];        /* of the guest, for people */
 	char peer[32];        /* the other end of the last hand-over */
@@ -32,7 +31,10 @@ u64 durable_incarnation(void);
 
 /* The guest's record, or NULL. */
 struct durable_record *durable_find(const u8 vm_id[16]);
-/* The guest's record, made if need be and pinned; NULL: no memory, or all records are in use. */
+/*
+ * The guest's record, made if need be and pinned. It may take the place of the one that was not
+ * used for longest; NULL: all are in use.
+ */
 struct durable_record *durable_get(const u8 vm_id[16], const char *name);
 void durable_put(struct durable_record *record);
 /* Makes the record's phases and epochs durable. */

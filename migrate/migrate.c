@@ -108,8 +108,6 @@ void migrate_setup(struct migration *m, const char *host)
 	list_init(&m->receives);
 	list_init(&m->arrivals);
 	list_init(&m->peers);
-	list_init(&m->receipts);
-	list_init(&m->records);
 	vm_on_destroy = on_vm_destroy;
 }
 

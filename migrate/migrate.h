@@ -14,6 +14,8 @@
 #include "kernel/sched.h"
 #include "kernel/timer.h"
 #include "kernel/types.h"
+#include "migrate/durable.h"
+#include "migrate/receipt.h"
 
 #define MIGRATE_STEP_NS (500 * NS_PER_US) /* one session's turn in the service loop */
 
@@ -26,10 +28,10 @@ struct migration {
 	struct list receives;
 	struct list arrivals;
 	struct list peers;
-	struct list receipts;        /* newest last */
-	u32 receipt_count, receipt_last_id;
-	struct list records;         /* least recently used first */
-	u32 record_count;
+	struct kept_receipt receipt[RECEIPTS_KEPT]; /* a ring */
+	u32 receipt_count;           /* ever kept */
+	struct durable_record record[DURABLE_RECORDS_MAX];
+	u64 record_use_count;
 	struct service service;
 	struct timer timer;
 	u8 watched[16];              /* session that a console shows; it reports the end */

@@ -3,7 +3,6 @@
 #include "migrate/receipt.h"
 
 #include "kernel/fmt.h"
-#include "kernel/heap.h"
 #include "kernel/shell.h"
 #include "kernel/string.h"
 #include "migrate/migrate.h"
@@ -19,7 +18,7 @@ static const char *const part_names[PART_COUNT] = {
 
 const char *receipt_result_name(u32 result)
 {
-	static const char *const names[RECEIPT_RESULT_COUNT] = { "running", "moved", "failed", "cancelled" };
+	static const char *const names[RECEIPT_RESULT_COUNT] = { "running", "ok", "failed", "cancelled" };
 
 	return result < RECEIPT_RESULT_COUNT ? names[result] : "?";
 }
@@ -55,41 +54,46 @@ bool receipt_check(const struct receipt *receipt)
 	       receipt->round_count <= RECEIPT_ROUNDS_MAX;
 }
 
-u32 receipt_keep(const struct receipt *receipt, bool is_incoming)
+void receipt_keep(const struct receipt *receipt, bool is_incoming)
 {
-	struct kept_receipt *kept = heap_alloc(sizeof(*kept));
+	struct kept_receipt *kept = &migration->receipt[migration->receipt_count++ % RECEIPTS_KEPT];
 
-	if (!kept)
-		return 0;
 	kept->receipt = *receipt;
 	kept->is_incoming = is_incoming;
-	kept->id = ++migration->receipt_last_id;
-	list_add_tail(&migration->receipts, &kept->link);
-	if (++migration->receipt_count > RECEIPTS_KEPT) {
-		struct kept_receipt *oldest = list_first(&migration->receipts, struct kept_receipt, link);
-
-		list_remove(&oldest->link);
-		heap_free(oldest);
-		migration->receipt_count--;
-	}
-	return kept->id;
 }
 
-const struct kept_receipt *receipt_find(u32 id)
+const struct kept_receipt *receipt_nth(u32 index)
 {
-	const struct kept_receipt *newest = NULL;
+	u32 count = migration->receipt_count;
+	u32 oldest = count > RECEIPTS_KEPT ? count - RECEIPTS_KEPT : 0;
 
-	list_for_each(kept, &migration->receipts, struct kept_receipt, link) {
-		if (kept->id == id)
-			return kept;
-		newest = kept;
+	return index < count - oldest ? &migration->receipt[(oldest + index) % RECEIPTS_KEPT] : NULL;
+}
+
+void receipt_id(const u8 session[16], char id[RECEIPT_ID_MAX])
+{
+	fmt_snprintf(id, RECEIPT_ID_MAX, "%02x%02x%02x%02x", session[0], session[1], session[2], session[3]);
+}
+
+const struct kept_receipt *receipt_find(const char *id)
+{
+	const struct kept_receipt *kept, *found = NULL;
+
+	for (u32 i = 0; (kept = receipt_nth(i)); i++) {
+		char this_id[RECEIPT_ID_MAX];
+
+		receipt_id(kept->receipt.session, this_id);
+		if (!id || !strcmp(id, this_id))
+			found = kept;
 	}
-	return id ? NULL : newest;
+	return found;
 }
 
 const struct kept_receipt *receipt_of_session(const u8 session[16])
 {
-	list_for_each(kept, &migration->receipts, struct kept_receipt, link)
+	const struct kept_receipt *kept;
+
+	for (u32 i = 0; (kept = receipt_nth(i)); i++)
 		if (!memcmp(kept->receipt.session, session, sizeof(kept->receipt.session)))
 			return kept;
 	return NULL;
@@ -153,12 +157,13 @@ static void show_json_sums(struct shell *shell, const struct receipt *receipt)
 static void show_head(struct shell *shell, const struct kept_receipt *kept)
 {
 	const struct receipt *receipt = &kept->receipt;
-	char session[33], digest[17];
+	char id[RECEIPT_ID_MAX], session[33], digest[17];
 
 	for (u32 i = 0; i < sizeof(receipt->session); i++)
 		fmt_snprintf(session + 2 * i, 3, "%02x", receipt->session[i]);
 	fmt_snprintf(digest, sizeof(digest), "%016llx", (ull)receipt->digest);
-	json_u64(shell, "id", kept->id);
+	receipt_id(receipt->session, id);
+	json_string(shell, "id", id);
 	json_string(shell, "session", session);
 	json_string(shell, "direction", kept->is_incoming ? "in" : "out");
 	json_string(shell, "vm", receipt->vm);
@@ -168,7 +173,7 @@ static void show_head(struct shell *shell, const struct kept_receipt *kept)
 	json_string(shell, "error", receipt->code);
 	json_string(shell, "why", receipt->why);
 	json_string(shell, "digest", digest);
-	shell_print(shell, "receipt %u: %s from %s to %s: %s%s%s\n", kept->id, receipt->vm, receipt->from, receipt->to,
+	shell_print(shell, "receipt %s: %s from %s to %s: %s%s%s\n", id, receipt->vm, receipt->from, receipt->to,
 		    receipt_result_name(receipt->result), receipt->why[0] ? ": " : "", receipt->why);
 }
 

@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include "kernel/list.h"
 #include "kernel/state.h"
 #include "kernel/types.h"
 
@@ -13,6 +12,7 @@ struct shell;
 
 #define RECEIPT_ROUNDS_MAX 64
 #define RECEIPTS_KEPT 32
+#define RECEIPT_ID_MAX 9
 
 enum receipt_result { RECEIPT_RUNNING, RECEIPT_MOVED, RECEIPT_FAILED, RECEIPT_CANCELLED, RECEIPT_RESULT_COUNT };
 
@@ -55,7 +55,7 @@ struct receipt {
 	u64 pages_sent;
 	u64 zero_pages;
 	u64 guest_ram_bytes;
-	u64 throughput_bps;  /* bits per second while sending */
+	u64 throughput_bps;  /* bits per second from the first page to the end */
 	u64 throttled_us;
 	u64 stun_limit_us;
 	u64 predicted_stun_us;
@@ -70,8 +70,6 @@ struct receipt {
 STATE_END
 
 struct kept_receipt {
-	struct list link;
-	u32 id;            /* of this host, from 1 */
 	bool is_incoming;
 	struct receipt receipt;
 };
@@ -82,10 +80,14 @@ void receipt_add_round(struct receipt *receipt, const struct receipt_round *roun
 void receipt_sum_stun(struct receipt *receipt);
 /* The peer may be lying: true if every text ends and every count is in range. */
 bool receipt_check(const struct receipt *receipt);
-/* Keeps a copy, forgetting the oldest; returns its id, 0 if there is no memory. */
-u32 receipt_keep(const struct receipt *receipt, bool is_incoming);
-/* id 0: the newest. NULL if there is none. */
-const struct kept_receipt *receipt_find(u32 id);
+/* Keeps a copy, forgetting the oldest. */
+void receipt_keep(const struct receipt *receipt, bool is_incoming);
+/* The index-th from the oldest that is kept; NULL at the end. */
+const struct kept_receipt *receipt_nth(u32 index);
+/* By the id that is shown, the same on both hosts; NULL: the newest. NULL if there is none. */
+const struct kept_receipt *receipt_find(const char *id);
+/* The id of a session: its first 8 hexadecimal digits. */
+void receipt_id(const u8 session[16], char id[RECEIPT_ID_MAX]);
 /* NULL if there is none, yet. */
 const struct kept_receipt *receipt_of_session(const u8 session[16]);
 /* As a table, or with --json as keys of the open object. */

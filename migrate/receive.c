@@ -18,7 +18,7 @@
 
 #define HELLO_NS (3 * NS_PER_SEC)
 #define OFFER_NS (10 * NS_PER_SEC)
-#define IDLE_NS (60 * NS_PER_SEC)
+#define IDLE_NS (15 * NS_PER_SEC)
 #define TYPE(type) (1u << (type))
 
 #define NEVER (~0ull)
@@ -200,7 +200,7 @@ static void clear_the_way(struct receive *receive)
 	}
 	list_for_each(other, &migration->receives, struct receive, link)
 		if (other->arrival == old) {
-			receive_leave(other, "E-LINK-LOST", "a newer session took its place");
+			receive_leave(other, "E-PEER-LOST", "a newer session took its place");
 			return;
 		}
 }
@@ -416,10 +416,10 @@ bool receive_poll(struct receive *receive)
 	while (!receive->is_over && has_more && clock_now_ns() - start < MIGRATE_STEP_NS)
 		has_more = step(receive);
 	if (!receive->is_over && !has_more && receive->is_closed)
-		receive_leave(receive, "E-LINK-LOST", receive->close_err ? errno_name(receive->close_err) :
+		receive_leave(receive, "E-PEER-LOST", receive->close_err ? errno_name(receive->close_err) :
 								   "the peer closed the connection");
 	if (!receive->is_over && clock_now_ns() >= receive->deadline_ns)
-		receive_fail(receive, "E-TIMEOUT", "the peer fell silent");
+		receive_fail(receive, "E-PEER-SILENT", "the peer fell silent");
 	if (receive->is_over) {
 		free_receive(receive);
 		return false;

@@ -181,9 +181,9 @@ static void conclude(struct send *send, enum receipt_result result)
 {
 	send->receipt.result = result;
 	send->receipt.total_us = (clock_now_ns() - send->start_ns) / NS_PER_US;
-	if (send->total_active_ns)
+	if (send->copy_start_ns)
 		send->receipt.throughput_bps = send->receipt.bytes_sent * 8 * 1000 /
-					       (send->total_active_ns / NS_PER_MS + 1);
+					       ((clock_now_ns() - send->copy_start_ns) / NS_PER_MS + 1);
 	if (!send->options.is_check)
 		receipt_keep(&send->receipt, false);
 	send->is_over = true;
@@ -391,7 +391,7 @@ static void take_close(struct send *send)
 	if (send->phase == SEND_DETACHED)
 		send_detach(send);
 	else
-		send_break(send, send->is_opened ? "E-LINK-LOST" : "E-UNREACHABLE", why);
+		send_break(send, send->is_opened ? "E-PEER-LOST" : "E-PEER-UNREACHABLE", why);
 }
 
 static void take_open(struct send *send)
@@ -423,9 +423,9 @@ static void take_deadline(struct send *send)
 		/* fall through */
 	default:
 		if (send->phase == SEND_DIALLED)
-			send_fail(send, "E-UNREACHABLE", "no connection");
+			send_fail(send, "E-PEER-UNREACHABLE", "no connection");
 		else
-			send_break(send, "E-TIMEOUT", "the peer did not answer in time");
+			send_break(send, "E-PEER-SILENT", "the peer did not answer in time");
 		break;
 	}
 }

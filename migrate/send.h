@@ -74,7 +74,7 @@ struct send {
 	u64 round_start_ns, round_end_ns, throttled_at_ns;
 	u64 dirty_per_sec;             /* pages, in the last round */
 	u8 *staging;                   /* one page that does not fit before the ring's end */
-	u64 total_active_ns;
+	u64 copy_start_ns;
 	struct receipt_round round;
 
 	/* the stun */

@@ -221,11 +221,11 @@ static void report_return(struct send *send, enum handover_event_type event)
 		if (send->is_cancelled)
 			send_fail(send, "E-CANCELLED", "cancelled by the operator, and given back");
 		else
-			send_fail(send, "E-LINK-LOST", "the destination lost its copy and gave the guest back");
+			send_fail(send, "E-PEER-LOST", "the destination lost its copy and gave the guest back");
 		break;
 	case EVENT_LINK_LOST:
 		reason = send->lost;
-		send_fail(send, reason.code[0] ? reason.code : "E-LINK-LOST", "%s",
+		send_fail(send, reason.code[0] ? reason.code : "E-PEER-LOST", "%s",
 			  reason.code[0] ? reason.why : "the connection broke");
 		break;
 	case EVENT_PEER_IS_OFF:

@@ -76,7 +76,7 @@ static const struct receipt *newest_receipt(u32 host)
 	const struct kept_receipt *kept;
 
 	fake_enter(host);
-	kept = receipt_find(0);
+	kept = receipt_find(NULL);
 	return kept ? &kept->receipt : NULL;
 }
 
@@ -124,7 +124,7 @@ static void a_guest_moves(void **state)
 	assert_int_equal(here->round[0].pages, RAM / 4096);
 	assert_true(here->round[0].zero_pages > RAM / 4096 - 100);
 	assert_int_equal(here->digest_match, 1);
-	assert_true(here->pages_verified >= 40);
+	assert_true(here->pages_verified >= RAM / 4096);
 	for (u32 i = 0; i < PART_COUNT; i++)
 		sum += here->part_us[i];
 	assert_int_equal(sum, here->stun_us);
@@ -145,8 +145,9 @@ static void there_and_back_ten_times(void **state)
 		assert_true(fake_vm_on(!(i % 2), "web1")->vm.epoch > epoch);
 	}
 	/* One record of the guest on each host, not twenty. */
-	assert_int_equal(fake_hosts[HOST1].migration.record_count, 1);
-	assert_int_equal(fake_hosts[HOST2].migration.record_count, 1);
+	for (u32 host = 0; host < 2; host++)
+		for (u32 i = 0; i < DURABLE_RECORDS_MAX; i++)
+			assert_int_equal(fake_hosts[host].migration.record[i].used_at != 0, i == 0);
 }
 
 /* Streams may show what came in pieces of any length, also single bytes. */
@@ -271,7 +272,7 @@ static void a_destination_refuses_with_the_reason(void **state)
 	fake_hosts[HOST1].is_off = false;
 	fake_hosts[HOST2].is_off = true;
 	assert_non_null(move_from(HOST1, "web1", &defaults));
-	assert_failed_with("E-UNREACHABLE");
+	assert_failed_with("E-PEER-UNREACHABLE");
 	fake_world_fini();
 
 	start_world();
@@ -450,7 +451,7 @@ static void memory_runs_out_at_every_allocation(void **state)
 		failures += fake_vm_on(HOST1, "web1") != NULL;
 		fake_world_fini();
 	}
-	assert_true(failures > 20); /* the allocations were really there */
+	assert_true(failures > 15); /* the allocations were really there */
 	start_world();
 }
 

@@ -127,20 +127,8 @@ void fake_world_init(void)
 	fake_heap_fail_after(0);
 }
 
-static void free_list(struct list *head)
-{
-	while (!list_is_empty(head)) {
-		struct list *first = head->next;
-
-		list_remove(first);
-		heap_free(first); /* the link is the first member */
-	}
-}
-
 void fake_host_crash(u32 host)
 {
-	struct fake_host *h = &fake_hosts[host];
-
 	fake_enter(host);
 	fake_net_break();
 	vm_on_destroy = NULL;
@@ -158,8 +146,6 @@ void fake_host_crash(u32 host)
 		receive->is_over = true;
 	}
 	migrate_poll();
-	free_list(&h->migration.receipts);
-	free_list(&h->migration.records);
 	boot(host);
 }
 

@@ -16,6 +16,7 @@
 #include "kernel/timer.h"
 #include "vmm/console.h"
 #include "vmm/irq.h"
+#include "vmm/msr.h"
 #include "vmm/platform.h"
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
@@ -33,6 +34,9 @@ struct fake_event {
 	u64 value;
 	u64 time_ns; /* VM time */
 };
+
+/* Only in tests that list vmm/msr.c. */
+extern const struct device_type msr_type __attribute__((weak));
 
 struct fake_vm {
 	struct vm vm;
@@ -143,6 +147,9 @@ static struct fake_vm *fake_vm_create(u32 vcpus)
 		f->vm.vcpu[i] = &f->vcpus[i];
 	}
 	assert_int_equal(vm_attach(&f->vm, &vtime_type), 0);
+	f->vm.cpuid.leaf[0].ebx = 0x68747541; /* AuthenticAMD */
+	if (&msr_type)
+		assert_int_equal(vm_attach(&f->vm, &msr_type), 0);
 	vtime_set_wall_base(&f->vm, 1700000000ull * NS_PER_SEC);
 	assert_int_equal(platform_attach(&f->vm), 0);
 	return f;
