@@ -11,7 +11,7 @@
  * Also: random bytes as state are refused by check(), or the device runs the script with them and
  * the sanitizers are content.
  */
-/* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/platform.c
+/* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/msr.c vmm/platform.c
  * vmm/dev/acpi_pm.c vmm/dev/apic_bus.c vmm/dev/calendar.c vmm/dev/device_timer.c vmm/dev/ioapic.c
  * vmm/dev/kvmclock.c vmm/dev/lapic.c vmm/dev/lapic_timer.c vmm/dev/pci.c vmm/dev/pic.c vmm/dev/pit.c
  * vmm/dev/reset.c vmm/dev/rtc.c vmm/dev/uart.c */
@@ -100,6 +100,9 @@ static const struct preset presets[] = {
 		{ OP_ROOM, 0, 0, 2, 0 }, OUT(0x3f8, 'a'), OUT(0x3f8, 'b'), OUT(0x3f8, 'c'), OUT(0x3f8, 'd'), IN(0x3fd),
 		IN(0x3fa) } },
 	{ "acpi_pm", { { OP_PORT_OUT, 0, 0x602, 0x101, 2 }, WAIT_US(900000000), { OP_PORT_IN, 0, 0x600, 0, 2 } } },
+	{ "msr", {
+		WRMSR(0x10, 5000), WRMSR(0x2ff, 0xc06), WRMSR(0x200, 0xc0000006), WRMSR(0x201, 0xff0000000800),
+		WRMSR(0x250, 0x0606060606060606), WRMSR(0x2ff, 0x07), WRMSR(0xc0011029, 0x202), WRMSR(0x17a, 5) } },
 	{ "kvmclock", { WRMSR(0x4b564d01, 0x1001), WRMSR(0x4b564d00, 0x2000), WAIT_US(1000) } },
 };
 
@@ -335,6 +338,8 @@ static struct fake_vm *move(struct fake_vm *f)
 	memcpy(twin->ram, f->ram, SEEN_RAM_BYTES);
 	memcpy(twin->input, f->input, sizeof(f->input));
 	twin->input_count = f->input_count;
+	for (u32 i = 0; i < VCPUS; i++)
+		twin->vcpus[i].tsc_adjust = f->vcpus[i].tsc_adjust; /* goes with the vCPU's state */
 	twin->output_room = f->output_room;
 	twin->vm.want_reset = f->vm.want_reset;
 	twin->vm.want_poweroff = f->vm.want_poweroff;
