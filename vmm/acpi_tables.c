@@ -252,17 +252,19 @@ static u64 put_fadt(struct writer *writer, u64 dsdt)
 static u64 put_madt(struct writer *writer)
 {
 	u32 vcpus = writer->vm->config.vcpu_count;
+	u32 length = (u32)(offsetof(struct acpi_madt, lapic) + vcpus * sizeof(struct madt_lapic));
 	struct acpi_madt madt = {
+		.header = header("APIC", length, 5),
 		.lapic_address = LAPIC_BASE,
 		.flags = MADT_PCAT_COMPAT,
 		.ioapic = { .type = 1, .length = sizeof(madt.ioapic), .address = IOAPIC_BASE },
-		.timer = { .type = 2, .length = sizeof(madt.timer), .source = IRQ_TIMER, .gsi = IRQ_TIMER_PIN },
+		.timer = { .type = 2, .length = sizeof(madt.timer), .source = IRQ_TIMER,
+			   .gsi = IRQ_TIMER_PIN },
 		.sci = { .type = 2, .length = sizeof(madt.sci), .source = IRQ_SCI, .gsi = IRQ_SCI,
 			 .flags = MADT_HIGH_LEVEL },
 		.nmi = { .type = 4, .length = sizeof(madt.nmi), .uid = MADT_ALL_PROCESSORS, .lint = 1 },
 	};
 
-	madt.header = header("APIC", (u32)(offsetof(struct acpi_madt, lapic) + vcpus * sizeof(madt.lapic[0])), 5);
 	for (u32 i = 0; i < vcpus; i++)
 		madt.lapic[i] = (struct madt_lapic){ .length = sizeof(madt.lapic[i]), .uid = (u8)i,
 						     .apic_id = (u8)i, .flags = MADT_LAPIC_ENABLED };

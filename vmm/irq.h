@@ -26,7 +26,7 @@ void irq_message(struct vm *vm, u64 address, u32 data);
 
 /* --- what the vCPU loop asks --- */
 
-/* Highest vector that the vCPU could take now if RFLAGS.IF allows (local APIC, or PIC by ExtINT); -1: none. */
+/* Highest vector that the vCPU could take now if IF is set (local APIC, or PIC by ExtINT); -1: none. */
 int irq_pending_vector(struct vcpu *vcpu);
 /*
  * Highest vector that only the task priority holds back, -1: none. The guest can lower CR8 without an

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The guest's serial output on its way to a port, the scrollback and an attached shell: nothing lost, nothing twice. */
+/* The guest's output on its way to port, scrollback and attached shell: nothing lost, nothing twice. */
 /* SOURCES: vmm/console.c */
 #include <stdio.h>
 

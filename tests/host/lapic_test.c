@@ -36,7 +36,10 @@ static void run(u64 ns) { fake_run_until(fake_now_ns() + ns, NULL, NULL); }
 
 static void self_ipi(u8 vector) { wr(0x300, 0x40000 | vector); }
 
-static void enter_x2apic(u32 vcpu) { assert_true(guest_wrmsr(f, vcpu, APIC_BASE, 0xfee00c00 | (vcpu ? 0 : 0x100))); }
+static void enter_x2apic(u32 vcpu)
+{
+	assert_true(guest_wrmsr(f, vcpu, APIC_BASE, 0xfee00c00 | (vcpu ? 0 : 0x100)));
+}
 
 static void power_on_values(void **state)
 {

@@ -27,7 +27,7 @@
 #define PIN_REMOTE_IRR BIT(14)
 #define PIN_LEVEL BIT(15)
 #define PIN_MASKED BIT(16)
-/* Vector, delivery mode, destination mode, polarity, trigger, mask, destination; status bits are read-only. */
+/* Vector, delivery and destination mode, polarity, trigger, mask, destination; status is read-only. */
 #define PIN_WRITABLE (BITS(11, 0) | PIN_POLARITY | PIN_LEVEL | PIN_MASKED | BITS(63, 56))
 
 STATE_BEGIN

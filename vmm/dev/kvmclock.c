@@ -59,7 +59,7 @@ static gpa_t time_gpa(const struct kvmclock_state *state)
 	return GPA(state->system_time & ~SYSTEM_TIME_ENABLED);
 }
 
-/* The version is written odd, then with all the rest, then even. False if the guest's address is not memory. */
+/* The version is written odd, then with all the rest, then even. False if gpa is not memory. */
 static bool publish(struct device *dev, gpa_t gpa, u32 *version, void *structure, size_t bytes)
 {
 	struct gmem *gmem = &dev->vm->gmem;
@@ -127,17 +127,19 @@ static bool set_wall_clock(struct device *dev, u64 value)
 	return !value || write_wall(dev, GPA(value));
 }
 
+static bool is_system_time(u32 msr) { return msr == MSR_SYSTEM_TIME || msr == MSR_SYSTEM_TIME_OLD; }
+
 static bool kvmclock_msr_read(struct device *dev, u32 index, u64 *value)
 {
 	const struct kvmclock_state *state = dev->state;
 
-	*value = index == MSR_SYSTEM_TIME || index == MSR_SYSTEM_TIME_OLD ? state->system_time : state->wall_clock;
+	*value = is_system_time(index) ? state->system_time : state->wall_clock;
 	return true;
 }
 
 static bool kvmclock_msr_write(struct device *dev, u32 index, u64 value)
 {
-	if (index == MSR_SYSTEM_TIME || index == MSR_SYSTEM_TIME_OLD)
+	if (is_system_time(index))
 		return set_system_time(dev, value);
 	return set_wall_clock(dev, value);
 }

@@ -72,9 +72,9 @@ static void update_count(struct device *dev)
 	u64 now_ns = vtime_now_ns(dev->vm);
 
 	if (state->timer_next_ns && state->timer_next_ns <= now_ns) {
-		u64 late_ns = now_ns - state->timer_next_ns;
+		u64 late_ns = now_ns - state->timer_next_ns, period = period_ns(state);
 
-		state->timer_next_ns = is_periodic(state) ? now_ns - late_ns % period_ns(state) + period_ns(state) : 0;
+		state->timer_next_ns = is_periodic(state) ? now_ns - late_ns % period + period : 0;
 		lapic_fire(dev, LVT_TIMER);
 	}
 	if (!state->timer_next_ns || (state->lvt[LVT_TIMER] & LVT_MASKED))

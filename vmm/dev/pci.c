@@ -97,7 +97,12 @@ static int pci_check(const void *from)
 }
 
 static int pci_attach(struct device *dev) { return bus_claim_ports(dev, ADDRESS_PORT, PORT_COUNT); }
-static void pci_reset(struct device *dev) { *(struct pci_state *)dev->state = (struct pci_state){ .address = 0 }; }
+
+static void pci_reset(struct device *dev)
+{
+	*(struct pci_state *)dev->state = (struct pci_state){ .address = 0 };
+}
+
 static void pci_start(struct device *dev) { (void)dev; }
 static void pci_stop(struct device *dev) { (void)dev; }
 

@@ -61,7 +61,10 @@ struct pic_wires {
 	char none;
 };
 
-static bool is_level(const struct pic_chip *chip, unsigned n) { return chip->is_level || (chip->elcr >> n & 1); }
+static bool is_level(const struct pic_chip *chip, unsigned n)
+{
+	return chip->is_level || (chip->elcr >> n & 1);
+}
 
 /* The n-th input in order of priority. */
 static unsigned by_priority(const struct pic_chip *chip, unsigned n) { return (chip->lowest + 1 + n) & 7; }

@@ -72,8 +72,8 @@ static u64 ns_to_ticks(u64 ns) { return ns / 88000 * 105 + ns % 88000 * 105 / 88
 /* The first ns at which so many ticks have passed. */
 static u64 ticks_to_ns(u64 ticks) { return ticks / 105 * 88000 + (ticks % 105 * 88000 + 104) / 105; }
 
-static bool is_periodic(const struct pit_channel *channel) { return channel->mode == 2 || channel->mode == 3; }
-static bool needs_trigger(const struct pit_channel *channel) { return channel->mode == 1 || channel->mode == 5; }
+static bool is_periodic(const struct pit_channel *ch) { return ch->mode == 2 || ch->mode == 3; }
+static bool needs_trigger(const struct pit_channel *ch) { return ch->mode == 1 || ch->mode == 5; }
 
 /* Ticks since the count began. */
 static u64 elapsed(const struct pit_channel *channel, u64 now_ns)
@@ -130,7 +130,8 @@ static u16 to_bcd(u32 value)
 
 static u32 from_bcd(u32 value)
 {
-	return FIELD(value, 15, 12) * 1000 + FIELD(value, 11, 8) * 100 + FIELD(value, 7, 4) * 10 + FIELD(value, 3, 0);
+	return FIELD(value, 15, 12) * 1000 + FIELD(value, 11, 8) * 100 + FIELD(value, 7, 4) * 10 +
+	       FIELD(value, 3, 0);
 }
 
 static u16 read_counter(const struct pit_channel *channel, u64 now_ns)

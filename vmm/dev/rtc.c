@@ -130,7 +130,8 @@ static u64 time_from_registers(const struct rtc_state *state)
 		.hour = (u8)MIN(decode_hours(state, state->ram[HOURS]), 23u),
 		.day = (u8)MIN(MAX(decode(state, state->ram[DAY]), 1u), 31u),
 		.month = (u8)MIN(MAX(decode(state, state->ram[MONTH]), 1u), 12u),
-		.year = (u16)(decode(state, state->ram[CENTURY]) * 100 + decode(state, state->ram[YEAR]) % 100),
+		.year = (u16)(decode(state, state->ram[CENTURY]) * 100 +
+			      decode(state, state->ram[YEAR]) % 100),
 	};
 
 	return MIN(calendar_to_seconds(&date), WALL_MAX_SECONDS);
@@ -144,8 +145,8 @@ static bool is_stopped(const struct rtc_state *state)
 
 static bool is_time_register(unsigned index)
 {
-	return index == SECONDS || index == MINUTES || index == HOURS || (index >= WEEKDAY && index <= YEAR) ||
-	       index == CENTURY;
+	return index == SECONDS || index == MINUTES || index == HOURS ||
+	       (index >= WEEKDAY && index <= YEAR) || index == CENTURY;
 }
 
 /* --- Events --------------------------------------------------------------------------------- */
@@ -215,7 +216,8 @@ static void account(struct device *dev, u64 now_ns)
 static u64 next_event_ns(const struct device *dev, u64 now_ns)
 {
 	const struct rtc_state *state = dev->state;
-	u64 period = period_cycles(state), seconds = wall_ns(dev, now_ns) / NS_PER_SEC, next_ns = ~0ull, alarm;
+	u64 seconds = wall_ns(dev, now_ns) / NS_PER_SEC, period = period_cycles(state);
+	u64 next_ns = ~0ull, alarm;
 	u8 enabled = state->ram[REG_B] & (u8)~state->flags; /* a flag that is set cannot interrupt anew */
 
 	if ((enabled & B_PERIODIC) && period)
@@ -368,7 +370,7 @@ static int rtc_attach(struct device *dev)
 	return bus_claim_ports(dev, RTC_PORT, 2);
 }
 
-/* The battery keeps time and memory through a reset; the interrupts' enable bits go (MC146818A, RESET pin). */
+/* Time and memory live through a reset; the interrupts' enable bits do not (MC146818A, RESET pin). */
 static void rtc_reset(struct device *dev)
 {
 	struct rtc_state *state = dev->state;

@@ -18,7 +18,10 @@
 #define COM1_PORT 0x3f8
 #define FIFO_BYTES 16
 
-enum { RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
+enum {
+	RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6,
+	SCR = 7,
+};
 
 #define IER_RX BIT(0)
 #define IER_TX BIT(1)
@@ -207,7 +210,8 @@ static void update_modem(struct uart_state *state)
 	u8 lines = MSR_CONNECTED, changed;
 
 	if (state->mcr & MCR_LOOP)
-		lines = (u8)((state->mcr & BIT(1)) << 3 | (state->mcr & BIT(0)) << 5 | (state->mcr & 0x0c) << 4);
+		lines = (u8)((state->mcr & BIT(1)) << 3 | (state->mcr & BIT(0)) << 5 |
+			     (state->mcr & 0x0c) << 4);
 	changed = (u8)((lines ^ state->msr) >> 4);
 	if (lines & BIT(6))
 		changed &= ~MSR_DELTA_RING;
@@ -232,7 +236,7 @@ static void write_fcr(struct device *dev, u8 value)
 
 static void write_ier(struct uart_state *state, u8 value)
 {
-	/* Enabling the interrupt while the register is empty raises it, again and again: drivers test that. */
+	/* Enabling it while the register is empty raises the interrupt each time: drivers test that. */
 	if ((value & ~state->ier & IER_TX) && !state->tx_count)
 		state->is_tx_pending = 1;
 	state->ier = value & IER_VALID;

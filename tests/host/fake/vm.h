@@ -2,7 +2,8 @@
 /*
  * A VM without a processor, for host tests of devices: the real bus, devices, interrupt routing,
  * VM time and timers; around them memory, a console and a vCPU that are variables. Included by the test's
- * own file, once. SOURCES of such a test: kernel/timer.c kernel/clock.c, vmm/{bus,device,irq,vtime,platform}.c, vmm/dev/ *.c.
+ * own file, once. SOURCES of such a test: kernel/{timer,clock}.c, vmm/{bus,device,irq,vtime,platform}.c and
+ * all of vmm/dev/.
  *
  * The vCPU takes interrupts when the test calls fake_vm_take().
  */
@@ -26,7 +27,9 @@
 #define FAKE_INPUT_MAX 256
 
 /* What the guest or the outside could see; value is a vector, a byte, ... */
-enum fake_event_kind { EVENT_READ, EVENT_VECTOR, EVENT_NMI_SIGNAL, EVENT_INIT_SIGNAL, EVENT_SIPI_SIGNAL, EVENT_OUTPUT };
+enum fake_event_kind {
+	EVENT_READ, EVENT_VECTOR, EVENT_NMI_SIGNAL, EVENT_INIT_SIGNAL, EVENT_SIPI_SIGNAL, EVENT_OUTPUT,
+};
 
 struct fake_event {
 	enum fake_event_kind kind;
