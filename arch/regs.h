@@ -53,6 +53,7 @@
 #define CR4_OSXSAVE BIT(18)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
+#define CR4_PKE BIT(22)
 
 #define RFLAGS_FIXED BIT(1) /* SDM 1 3.4.3: always 1 */
 #define RFLAGS_IF BIT(9)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The CPUID policy: what is hidden, what is always there, what a peer may ask for, what the exit adds. */
-/* SOURCES: vmm/cpuid.c kernel/fmt.c kernel/str.c */
+/* SOURCES: vmm/cpuid.c vmm/cpuid_words.c vmm/cpuid_check.c kernel/fmt.c kernel/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,6 +147,9 @@ static void limits_of_the_back_end_count(void **state)
 	cpuid_policy_make(&policy);
 	assert_false(leaf(1, 0)->ecx & BIT(17));
 	assert_false(leaf(7, 0)->ebx & BIT(7));
+	assert_false(leaf(1, 0)->ecx & BIT(28)); /* AVX without its state */
+	assert_false(leaf(7, 0)->ebx & BIT(16));
+	assert_true(leaf(1, 0)->ecx & BIT(20));
 	assert_int_equal(leaf(0xd, 0)->eax, 3);
 	assert_int_equal(leaf(0xd, 0)->ecx, 576);
 	assert_null(leaf(0xd, 2));
