@@ -28,7 +28,7 @@ endif
 # What runs on the machine that builds, and in tiny guests, is built by gcc whatever CC is.
 HOST_CC := gcc
 G := build/guest
-GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -Itests/guest -mno-red-zone -mgeneral-regs-only -fno-pic \
+GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -mno-red-zone -mgeneral-regs-only -fno-pic \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
 
 # --- The core ---------------------------------------------------------------------------
@@ -67,15 +67,23 @@ OBJECTS := $(CORE_C:%.c=$(B)/%.o) $(CORE_S:%.S=$(B)/%.S.o) $(THIRD_PARTY_C:%.c=$
 all: $(B)/tern.elf $(B)/BOOTX64.EFI
 objects: $(OBJECTS)
 
-# The guest of the self-test at start, carried inside the core.
-SELFTEST_OBJECTS := $(G)/obj/selftest.o $(G)/obj/start.S.o $(G)/obj/lib.o
-$(G)/obj/selftest.o: vmm/selftest/guest.c Makefile
-	$(call say,CC,$<)
-	@mkdir -p $(@D)
-	$(Q)$(HOST_CC) $(GUEST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
-$(G)/selftest.elf: $(SELFTEST_OBJECTS) tests/guest/guest.ld
-	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments -s \
-		-T tests/guest/guest.ld -o $@ $(SELFTEST_OBJECTS)
+# A tiny guest is vmm/selftest/{start.S,lib.c} and one file: the self-test's, which the core carries
+# inside, or one of tests/guest.
+TINY := $(G)/obj/start.S.o $(G)/obj/lib.o vmm/selftest/guest.ld
+TINY_LD = $(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
+	-T vmm/selftest/guest.ld -o $@ $(filter %.o,$^)
+
+TINY_CC = $(Q)mkdir -p $(@D) && $(HOST_CC) $(GUEST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
+
+$(G)/obj/%.o: vmm/selftest/%.c Makefile
+	$(TINY_CC)
+$(G)/obj/%.S.o: vmm/selftest/%.S Makefile
+	$(TINY_CC)
+$(G)/obj/%.o: tests/guest/%.c Makefile
+	$(TINY_CC)
+
+$(G)/selftest.elf: $(G)/obj/guest.o $(TINY)
+	$(Q)$(TINY_LD) -s
 $(B)/vmm/selftest_image.S.o: $(G)/selftest.elf
 
 # The guest's DSDT, as an array that vmm/acpi_tables.c includes.
@@ -261,21 +269,11 @@ check:
 
 # --- Guests -----------------------------------------------------------------------------
 
-# Each tests/guest/t_NAME.c (a test) or b_NAME.c (a bench) is one tiny PVH guest, with start.S and lib.c.
+# Each tests/guest/t_NAME.c (a test) or b_NAME.c (a bench) is one tiny PVH guest.
 GUEST_TESTS := $(patsubst tests/guest/%.c,$(G)/%.elf,$(wildcard tests/guest/[bt]_*.c))
-
-$(G)/obj/%.o: tests/guest/%.c Makefile
-	@mkdir -p $(@D)
-	$(Q)$(HOST_CC) $(GUEST_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
-
-$(G)/obj/%.S.o: tests/guest/%.S Makefile
-	@mkdir -p $(@D)
-	$(Q)$(HOST_CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
-
-$(GUEST_TESTS): $(G)/%.elf: $(G)/obj/%.o $(G)/obj/start.S.o $(G)/obj/lib.o tests/guest/guest.ld
+$(GUEST_TESTS): $(G)/%.elf: $(G)/obj/%.o $(TINY)
 	$(call say,GUEST,$@)
-	$(Q)$(LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --no-warn-rwx-segments \
-		-T tests/guest/guest.ld -o $@ $(filter %.o,$^)
+	$(Q)$(TINY_LD)
 
 $(G)/initramfs.cpio.gz: tools/initramfs $(wildcard tests/lab/guest/*)
 	$(call say,PACK,$@)

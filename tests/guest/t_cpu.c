@@ -3,7 +3,7 @@
  * The CPU itself: what belongs to the hypervisor is #UD or #GP, traps come where they would
  * without one, and the registers that Tern keeps live in the CPU survive exits.
  */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define RFLAGS_TF BIT(8)
 #define DR6_BS BIT(14)

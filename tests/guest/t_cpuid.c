@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* CPUID: who the guest runs under, and what it may not see. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define HYPERVISOR_LEAF 0x40000000u
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Interrupts: a line through the IO-APIC, the PIC, IPIs to oneself, priorities, masking, HLT. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define LINE_VECTOR 0x51
 #define LOW_VECTOR 0x41

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* RAM: the map tells the truth, each page is its own, and fresh memory is zero. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 static u64 ram_bytes(const struct start_info *info)
 {

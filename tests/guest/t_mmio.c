@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Device memory, by each form of instruction that compilers make of it. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define NOBODY 0xfd000000ull
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* MSRs: those in hardware keep what is written, unknown ones fault, Tern's own have rules. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 static void kept(const char *name, u32 msr, u64 value)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Ports: every width, both directions, string forms, and what nobody answers. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define NOBODY 0x1230
 #define SCRATCH 0x3ff /* COM1's scratch register */

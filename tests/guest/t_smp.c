@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A second vCPU: started by INIT and SIPI, has its own id and APIC, and both see one memory. Needs vcpus=2. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define TRAMPOLINE 0x8000ull
 #define IPI_VECTOR 0x50

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Three clocks, one time: KVM clock, TSC and PM timer agree over half a second, and never go back. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define MSR_WALL_CLOCK 0x4b564d00
 #define MSR_SYSTEM_TIME 0x4b564d01

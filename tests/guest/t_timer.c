@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The local APIC's timer: one-shot, periodic and TSC-deadline, in xAPIC and in x2APIC mode. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define VECTOR 0x40
 #define PERIOD_US 5000

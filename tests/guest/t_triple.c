@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Dies of a triple fault; the test looks at what Tern says of it. */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 void guest_main(const struct start_info *info)
 {

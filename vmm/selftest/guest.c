@@ -5,7 +5,7 @@
  * by interrupt, FIFO by FIFO, through the IO-APIC and the x2APIC. Whatever is not as
  * the manuals say ends it by a triple fault; a good end is power-off.
  */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 enum {
 	TICKS = 40, TICK_US = 100,

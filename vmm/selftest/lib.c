@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "lib.h"
+#include "vmm/selftest/lib.h"
 
 #define COM1 0x3f8
 #define LSR_EMPTY 0x20
