@@ -42,32 +42,34 @@ static bool is_sum_right(const u8 *frame, const struct packet *packet)
 	return checksum_finish(checksum_add(sum, frame + packet->tcp_offset, tcp_total)) == 0;
 }
 
-/* The same connection: IP addresses and ports. */
-static bool is_same_flow(const u8 *a, const u8 *b)
-{
-	return load64(a + ETHERNET_BYTES + IP_SOURCE) == load64(b + ETHERNET_BYTES + IP_SOURCE) &&
-	       load32(a + ETHERNET_BYTES + IP_WITHOUT_OPTIONS) == load32(b + ETHERNET_BYTES + IP_WITHOUT_OPTIONS);
-}
+static u64 addresses_of(const u8 *frame) { return load64(frame + ETHERNET_BYTES + IP_SOURCE); }
+static u32 ports_of(const u8 *frame) { return load32(frame + ETHERNET_BYTES + IP_WITHOUT_OPTIONS); }
 
+/* The place of the frame's connection; it is remembered over polls, to see gaps between them. */
 static struct gro_packet *find_flow(struct gro *gro, const u8 *frame)
 {
+	u64 addresses = addresses_of(frame);
+	u32 ports = ports_of(frame);
+
 	for (unsigned i = 0; i < GRO_FLOWS; i++)
-		if (gro->flow[i].first && is_same_flow(frame_of(gro->flow[i].first), frame))
+		if (gro->flow[i].addresses == addresses && gro->flow[i].ports == ports)
 			return &gro->flow[i];
 	return NULL;
 }
 
-/* A place for a new packet; the oldest one makes room if all are taken. */
-static struct gro_packet *take_place(struct gro *gro)
+/* The place that was taken longest ago, emptied, for a new connection. */
+static struct gro_packet *take_place(struct gro *gro, const u8 *frame, u32 sequence)
 {
-	struct gro_packet *flow;
+	struct gro_packet *flow = &gro->flow[gro->oldest];
 
-	for (unsigned i = 0; i < GRO_FLOWS; i++)
-		if (!gro->flow[i].first)
-			return &gro->flow[i];
-	flow = &gro->flow[gro->oldest];
 	gro->oldest = (gro->oldest + 1) % GRO_FLOWS;
-	deliver(gro, flow);
+	if (flow->first)
+		deliver(gro, flow);
+	*flow = (struct gro_packet){
+		.addresses = addresses_of(frame),
+		.ports = ports_of(frame),
+		.next_sequence = sequence,
+	};
 	return flow;
 }
 
@@ -117,21 +119,32 @@ static void append(struct gro *gro, struct gro_packet *flow, struct nic_buffer *
 	gro->stats->rx_merged++;
 }
 
-static void begin(struct gro *gro, struct nic_buffer *buffer, const struct packet *packet)
+static void begin(struct gro_packet *flow, struct nic_buffer *buffer, const struct packet *packet)
 {
-	struct gro_packet *flow = take_place(gro);
-	const u8 *tcp = frame_of(buffer) + packet->tcp_offset;
-
 	/* What follows the IP packet is Ethernet's padding. */
 	buffer->bytes = (u16)(packet->header_bytes + packet->payload_bytes);
-	*flow = (struct gro_packet){
-		.first = buffer,
-		.last = buffer,
-		.at = *packet,
-		.ip_total = buffer->bytes - ETHERNET_BYTES,
-		.next_sequence = get_be32(tcp + TCP_OFF_SEQUENCE) + packet->payload_bytes,
-		.frames = 1,
-	};
+	flow->first = flow->last = buffer;
+	flow->at = *packet;
+	flow->ip_total = buffer->bytes - (u32)ETHERNET_BYTES;
+	flow->next_sequence += packet->payload_bytes;
+	flow->frames = 1;
+}
+
+static void add_data(struct gro *gro, struct gro_packet *flow, struct nic_buffer *buffer,
+		     const struct packet *packet)
+{
+	u32 sequence = get_be32(frame_of(buffer) + packet->tcp_offset + TCP_OFF_SEQUENCE);
+
+	if (sequence != flow->next_sequence) {
+		/* Later than expected: something was lost. Earlier: it is what was lost. */
+		flow->singles = (s32)(sequence - flow->next_sequence) > 0 ? GRO_SINGLES : 0;
+		flow->next_sequence = sequence;
+	}
+	begin(flow, buffer, packet);
+	if (flow->singles > 0) {
+		flow->singles--;
+		deliver(gro, flow);
+	}
 }
 
 static void add_tcp(struct gro *gro, struct nic_buffer *buffer, const struct packet *packet)
@@ -141,14 +154,16 @@ static void add_tcp(struct gro *gro, struct nic_buffer *buffer, const struct pac
 	struct gro_packet *flow = is_plain ? find_flow(gro, frame) : NULL;
 	bool can_merge = is_mergeable(frame, packet);
 
-	if (flow && can_merge && is_next(flow, frame, packet)) {
+	if (flow && flow->first && can_merge && is_next(flow, frame, packet)) {
 		append(gro, flow, buffer, packet);
 		return;
 	}
-	if (flow)
+	if (flow && flow->first)
 		deliver(gro, flow);
 	if (can_merge) {
-		begin(gro, buffer, packet);
+		if (!flow)
+			flow = take_place(gro, frame, get_be32(frame + packet->tcp_offset + TCP_OFF_SEQUENCE));
+		add_data(gro, flow, buffer, packet);
 		return;
 	}
 	gro->stats->rx_packets++;
@@ -184,5 +199,4 @@ void gro_flush(struct gro *gro)
 	for (unsigned i = 0; i < GRO_FLOWS; i++)
 		if (gro->flow[i].first)
 			deliver(gro, &gro->flow[i]);
-	gro->oldest = 0;
 }

@@ -8,6 +8,10 @@
  * ended, with no flags but ACK and PSH. The packet gets the newest acknowledgement number
  * and window. A frame that does not fit in ends the packet before it, so no frame of a
  * connection ever overtakes another.
+ *
+ * Behind a gap a few frames are given to the stack one by one: each makes it acknowledge,
+ * and three such acknowledgements tell the sender at once that a frame was lost (fast
+ * retransmit, RFC 5681 3.2), where one for all would leave it to a timer.
  */
 #pragma once
 
@@ -15,11 +19,15 @@
 #include "net/packet.h"
 
 #define GRO_FLOWS 4
+#define GRO_SINGLES 6 /* frames behind a gap that are not merged */
 #define GRO_PACKET_MAX 65000u /* IPv4 total length, and lwIP's u16_t */
 
-/* A packet under construction: buffers linked by next, headers in the first only. */
+/* A connection, and its packet under construction: buffers linked by next, headers in the first only. */
 struct gro_packet {
-	struct nic_buffer *first, *last; /* NULL: this place is free */
+	struct nic_buffer *first, *last; /* NULL: nothing is waiting */
+	u64 addresses;                   /* of the connection seen here last, as in the header */
+	u32 ports;
+	u16 singles;                     /* frames still to be given one by one */
 	struct packet at;
 	u32 ip_total;
 	u32 next_sequence;

@@ -9,7 +9,7 @@
 
 /* The poll's second half: streams get their events, send, acknowledge. True: more to do. */
 bool stream_poll(void);
-/* Every 10 ms: time-outs. */
+/* Every few ms (TCP_TMR_INTERVAL): time-outs. */
 void stream_tick(void);
 /* Shows the cards what was queued. */
 void net_kick(void);

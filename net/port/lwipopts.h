@@ -68,12 +68,12 @@
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 
 /*
- * Time in ms. Retransmission runs on ticks of 20 ms (twice TCP_TMR_INTERVAL) and waits at
+ * Time in ms. Retransmission runs on ticks of 10 ms (twice TCP_TMR_INTERVAL) and waits at
  * least three of them (the variance term of Van Jacobson's filter stops at 3): a lost tail
- * costs 40 to 60 ms, on a link whose round trip is below one. TIME-WAIT is for stray
+ * costs 20 to 40 ms, on a link whose round trip is below one. TIME-WAIT is for stray
  * duplicates; on one Ethernet a second is long.
  */
-#define TCP_TMR_INTERVAL 10
+#define TCP_TMR_INTERVAL 5
 #define LWIP_TCP_RTO_TIME 100
 #define TCP_MSL 500
 #define TCP_MAXRTX 12
