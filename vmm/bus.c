@@ -35,9 +35,20 @@ static int bus_claim(struct device *dev, enum bus_kind kind, u64 first, u64 coun
 	return 0;
 }
 
-int bus_claim_ports(struct device *dev, u16 first, u16 count) { return bus_claim(dev, BUS_PORT, first, count); }
-int bus_claim_mmio(struct device *dev, u64 gpa, u64 bytes) { return bus_claim(dev, BUS_MMIO, gpa, bytes); }
-int bus_claim_msrs(struct device *dev, u32 first, u32 count) { return bus_claim(dev, BUS_MSR, first, count); }
+int bus_claim_ports(struct device *dev, u16 first, u16 count)
+{
+	return bus_claim(dev, BUS_PORT, first, count);
+}
+
+int bus_claim_mmio(struct device *dev, u64 gpa, u64 bytes)
+{
+	return bus_claim(dev, BUS_MMIO, gpa, bytes);
+}
+
+int bus_claim_msrs(struct device *dev, u32 first, u32 count)
+{
+	return bus_claim(dev, BUS_MSR, first, count);
+}
 
 void bus_release(struct device *dev)
 {

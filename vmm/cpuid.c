@@ -79,9 +79,10 @@ static void policy_filter(struct cpuid_policy *policy)
 	for (unsigned i = 0; i < ARRAY_COUNT(cpuid_words); i++) {
 		const struct cpuid_word *word = &cpuid_words[i];
 		struct cpuid_entry *entry = cpuid_find(policy, word->function, word->index);
+		u32 *bits = entry ? cpuid_entry_reg(entry, word->reg) : NULL;
 
-		if (entry)
-			*cpuid_entry_reg(entry, word->reg) = word_filter(word, *cpuid_entry_reg(entry, word->reg));
+		if (bits)
+			*bits = word_filter(word, *bits);
 	}
 }
 
@@ -99,7 +100,7 @@ static void policy_add_caches(struct cpuid_policy *policy, u32 function)
 	for (u32 index = 0; index < 5; index++) {
 		struct cpuid_entry *entry = policy_add(policy, function, index);
 
-		/* Every vCPU is a core of its own: no cache is shared (EAX 25:14), cores are said by 0BH. */
+		/* Every vCPU is a core of its own: no cache is shared (EAX 25:14). */
 		entry->eax &= 0x00003fffu;
 		if (!(entry->eax & 0x1f))
 			return;
@@ -204,7 +205,7 @@ void cpuid_policy_make(struct cpuid_policy *policy)
 	/* APIC id, count of CPUs, CLFLUSH size: the first two are the vCPU's. */
 	cpuid_find(policy, 1, 0)->ebx &= 0x0000ff00;
 	if (!is_amd(policy))
-		cpuid_find(policy, 0x80000001, 0)->ecx &= ~(1u << 22); /* TopologyExtensions: AMD's leaves */
+		cpuid_find(policy, 0x80000001, 0)->ecx &= ~(1u << 22); /* topology by AMD's leaves */
 }
 
 /* --- the exit --- */
@@ -212,7 +213,8 @@ void cpuid_policy_make(struct cpuid_policy *policy)
 /* Leaves whose index (ECX) chooses among several. */
 static bool has_index(u32 function)
 {
-	return function == 4 || function == 7 || function == 0xb || function == 0xd || function == 0x8000001d;
+	return function == 4 || function == 7 || function == 0xb || function == 0xd ||
+	       function == 0x8000001d;
 }
 
 /* Leaf 0BH: one thread a core (level 0), all cores in one package (level 1). SDM 2A, CPUID.0BH. */
@@ -247,7 +249,8 @@ static u32 xsave_bytes(const struct cpuid_policy *policy, u64 xcr0)
 }
 
 /* What depends on the vCPU. */
-static void fill_own(const struct vcpu *vcpu, const struct hv_mode *mode, u32 index, struct cpuid_entry *out)
+static void fill_own(const struct vcpu *vcpu, const struct hv_mode *mode, u32 index,
+		     struct cpuid_entry *out)
 {
 	u32 count = vcpu->vm->config.vcpu_count;
 
@@ -298,7 +301,8 @@ void cpuid_exit(struct vcpu *vcpu)
 	u64 *gpr = vcpu->hv->gpr;
 	u32 function = (u32)gpr[RAX], index = (u32)gpr[RCX];
 	struct cpuid_entry out = { 0 };
-	const struct cpuid_entry *entry = cpuid_find(&vcpu->vm->cpuid, function, has_index(function) ? index : 0);
+	const struct cpuid_entry *entry =
+		cpuid_find(&vcpu->vm->cpuid, function, has_index(function) ? index : 0);
 	struct hv_mode mode;
 
 	hv->mode(vcpu->hv, &mode);

@@ -16,7 +16,7 @@ STATE_BEGIN
 struct cpuid_entry {
 	u32 function;
 	u32 index;
-	u32 eax, ebx, ecx, edx; /* per-vCPU values (APIC id, OSXSAVE, XCR0 size) are filled in at the exit */
+	u32 eax, ebx, ecx, edx; /* what depends on the vCPU (APIC id, OSXSAVE) is filled in at the exit */
 };
 
 struct cpuid_policy {
@@ -30,7 +30,8 @@ STATE_END
 void cpuid_policy_make(struct cpuid_policy *policy);
 /*
  * Could this host run a guest with the policy (from a peer: hostile)? 0; -EINVAL: malformed;
- * -ENODEV: another vendor; -EOPNOTSUPP: a feature is missing. why names it ("avx2", "vendor GenuineIntel, here AuthenticAMD").
+ * -ENODEV: another vendor; -EOPNOTSUPP: a feature is missing. why names it ("avx2",
+ * "vendor GenuineIntel, here AuthenticAMD").
  */
 int cpuid_policy_check(const struct cpuid_policy *policy, char *why, size_t why_bytes);
 /* True if the policy shows all XSAVE components of the value. */

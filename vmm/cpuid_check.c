@@ -12,7 +12,8 @@
 
 static const char *const reg_name[] = { "eax", "ebx", "ecx", "edx" };
 
-static int check_vendor(const struct cpuid_entry *peer, const struct cpuid_entry *own, char *why, size_t bytes)
+static int check_vendor(const struct cpuid_entry *peer, const struct cpuid_entry *own,
+			char *why, size_t bytes)
 {
 	char name[2][13] = { { 0 }, { 0 } };
 
@@ -51,7 +52,8 @@ static int check_word(const struct cpuid_word *row, struct cpuid_entry *peer, st
 	return -EOPNOTSUPP;
 }
 
-static int check_numbers(const struct cpuid_policy *peer, const struct cpuid_policy *own, char *why, size_t bytes)
+static int check_numbers(const struct cpuid_policy *peer, const struct cpuid_policy *own,
+			 char *why, size_t bytes)
 {
 	const struct cpuid_entry *sizes = cpuid_find(peer, 0x80000008, 0);
 	const struct cpuid_entry *xsave = cpuid_find(peer, 0xd, 0);
@@ -59,7 +61,8 @@ static int check_numbers(const struct cpuid_policy *peer, const struct cpuid_pol
 	u64 components;
 
 	if ((u8)sizes->eax > own_bits) {
-		fmt_snprintf(why, bytes, "physical addresses of %u bits, here %u", (u8)sizes->eax, own_bits);
+		fmt_snprintf(why, bytes, "physical addresses of %u bits, here %u",
+			     (u8)sizes->eax, own_bits);
 		return -EOPNOTSUPP;
 	}
 	components = xsave ? (u64)xsave->edx << 32 | xsave->eax : 0;
@@ -84,13 +87,14 @@ static bool is_known(u32 function)
 	return function >= 0x80000000 && function <= 0x80000008;
 }
 
-/* Every leaf that is here must be one that Tern could have made, once, and those that Tern relies on be there. */
+/* Each leaf is one that some Tern makes, and is there once; those that Tern relies on are there. */
 static int check_shape(const struct cpuid_policy *peer, char *why, size_t bytes)
 {
 	static const u32 required[] = { 0, 1, 7, KVM_LEAF, 0x80000000, 0x80000001, 0x80000008 };
 
 	fmt_snprintf(why, bytes, "malformed CPUID policy");
-	if (!peer->count || peer->count > CPUID_LEAVES_MAX || peer->has_subleaf_mask || peer->leaf[0].function)
+	if (!peer->count || peer->count > CPUID_LEAVES_MAX || peer->has_subleaf_mask ||
+	    peer->leaf[0].function)
 		return -EINVAL;
 	for (unsigned i = 0; i < ARRAY_COUNT(required); i++) {
 		if (!cpuid_find(peer, required[i], 0))
@@ -123,7 +127,8 @@ int cpuid_policy_check(const struct cpuid_policy *policy, char *why, size_t why_
 		struct cpuid_entry *peer = cpuid_find(policy, row->function, row->index);
 
 		if (peer)
-			err = check_word(row, peer, cpuid_find(&own, row->function, row->index), why, why_bytes);
+			err = check_word(row, peer, cpuid_find(&own, row->function, row->index),
+					 why, why_bytes);
 	}
 	if (!err)
 		err = check_numbers(policy, &own, why, why_bytes);

@@ -63,7 +63,10 @@ bool gmem_is_ram(const struct gmem *gmem, gpa_t gpa, u64 bytes)
 
 static u64 chunk_count(const struct gmem *gmem) { return gmem->page_count / CHUNK_PAGES; }
 
-static gpa_t chunk_gpa(const struct gmem *gmem, u64 chunk) { return GPA(gmem_gfn(gmem, chunk * CHUNK_PAGES) * PAGE_BYTES); }
+static gpa_t chunk_gpa(const struct gmem *gmem, u64 chunk)
+{
+	return GPA(gmem_gfn(gmem, chunk * CHUNK_PAGES) * PAGE_BYTES);
+}
 
 static void *bitmap_alloc(u64 bits) { return heap_alloc(BITMAP_WORDS(bits) * sizeof(u64)); }
 
@@ -91,7 +94,8 @@ int gmem_init(struct gmem *gmem, u64 ram_bytes)
 {
 	int err;
 
-	if (ram_bytes < GMEM_RAM_MIN || ram_bytes > GMEM_RAM_MAX || !IS_ALIGNED(ram_bytes, LARGE_PAGE_BYTES))
+	if (ram_bytes < GMEM_RAM_MIN || ram_bytes > GMEM_RAM_MAX ||
+	    !IS_ALIGNED(ram_bytes, LARGE_PAGE_BYTES))
 		return -EINVAL;
 	*gmem = (struct gmem){ .ram_bytes = ram_bytes, .page_count = ram_bytes / PAGE_BYTES };
 	err = nested_init(&gmem->nested, hv->nested);
@@ -333,7 +337,9 @@ void gmem_flush_vcpus(struct vm *vm)
 			machine->kick(vcpu->runnable.cpu);
 	}
 	for (u32 i = 0; i < vm->config.vcpu_count; i++) {
-		while ((inside[i] & 1) && __atomic_load_n(&vm->vcpu[i]->entry_count, __ATOMIC_ACQUIRE) == inside[i])
+		const u64 *now = &vm->vcpu[i]->entry_count;
+
+		while ((inside[i] & 1) && __atomic_load_n(now, __ATOMIC_ACQUIRE) == inside[i])
 			__builtin_ia32_pause();
 	}
 }

@@ -47,7 +47,10 @@ u64 gmem_gfn(const struct gmem *gmem, u64 index);
 /* The page, for reading, or for the incoming side of a move, which writes before the guest runs. */
 void *gmem_page(const struct gmem *gmem, u64 index);
 
-/* Copies; may cross pages. -EFAULT if a byte is not RAM (nothing is done then). gmem_write marks pages dirty. */
+/*
+ * Copies; may cross pages. -EFAULT if a byte is not RAM (nothing is done then). gmem_write
+ * marks pages dirty.
+ */
 int gmem_read(struct gmem *gmem, gpa_t gpa, void *to, size_t bytes);
 int gmem_write(struct gmem *gmem, gpa_t gpa, const void *from, size_t bytes);
 

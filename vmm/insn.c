@@ -129,7 +129,11 @@ struct mmio {
 };
 
 static u64 mmio_load(const struct mmio *mmio) { return bus_mmio_read(mmio->vcpu, mmio->gpa, mmio->size); }
-static void mmio_store(const struct mmio *mmio, u64 value) { bus_mmio_write(mmio->vcpu, mmio->gpa, mmio->size, value); }
+
+static void mmio_store(const struct mmio *mmio, u64 value)
+{
+	bus_mmio_write(mmio->vcpu, mmio->gpa, mmio->size, value);
+}
 
 static u64 sign_extend(u64 value, u8 size)
 {
@@ -187,7 +191,10 @@ static void do_mov(const struct mmio *mmio)
 		gpr_write(mmio->vcpu, mmio->other->reg.value, mmio_load(mmio));
 }
 
-static void do_movzx(const struct mmio *mmio) { gpr_write(mmio->vcpu, mmio->other->reg.value, mmio_load(mmio)); }
+static void do_movzx(const struct mmio *mmio)
+{
+	gpr_write(mmio->vcpu, mmio->other->reg.value, mmio_load(mmio));
+}
 
 static void do_movsx(const struct mmio *mmio)
 {
@@ -213,10 +220,12 @@ static void do_xor(const struct mmio *mmio) { do_alu(mmio, ALU_XOR); }
 
 static void do_cmp(const struct mmio *mmio)
 {
-	u64 memory = mmio_load(mmio), other = other_value(mmio);
+	u64 memory = mmio_load(mmio), other = other_value(mmio), *rflags = &mmio->vcpu->hv->rflags;
 
-	alu(ALU_SUB, mmio->is_memory_first ? memory : other, mmio->is_memory_first ? other : memory, mmio->size,
-	    &mmio->vcpu->hv->rflags);
+	if (mmio->is_memory_first)
+		alu(ALU_SUB, memory, other, mmio->size, rflags);
+	else
+		alu(ALU_SUB, other, memory, mmio->size, rflags);
 }
 
 static void do_test(const struct mmio *mmio)

@@ -14,7 +14,7 @@ struct vcpu;
 void insn_mmio(struct vcpu *vcpu, u64 gpa, bool is_write);
 /* INS or OUTS, with or without REP, bounded; the guest comes back for the rest. */
 void insn_string_io(struct vcpu *vcpu);
-/* MOV to CR8: gives the value that it would write and the instruction's length; false if it is something else. */
+/* MOV to CR8: the value that it would write and its length; false if it is something else. */
 bool insn_cr8_write(struct vcpu *vcpu, u64 *value, u8 *length);
 /* RDTSCP, and not RDTSC, is at the guest's RIP. */
 bool insn_is_rdtscp(struct vcpu *vcpu);

@@ -260,7 +260,8 @@ void insn_string_port(struct vcpu *vcpu, struct insn *insn)
 	u8 opcode = insn->decoded.opcode & 0xfe;
 
 	/* Somebody has rewritten it since the exit: the guest meets what is there now. */
-	if (insn->decoded.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || (opcode != OPCODE_INS && opcode != OPCODE_OUTS))
+	if (insn->decoded.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT ||
+	    (opcode != OPCODE_INS && opcode != OPCODE_OUTS))
 		return;
 	string.port = (u16)vcpu->hv->gpr[RDX];
 	/* SDM 2A: there is no 64-bit form. */

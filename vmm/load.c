@@ -28,7 +28,8 @@ unsigned load_memory_map(const struct vm_config *config, struct load_range range
 	range[count++] = (struct load_range){ LOAD_ROM, LOAD_IMAGES - LOAD_ROM, LOAD_E820_RESERVED };
 	range[count++] = (struct load_range){ LOAD_IMAGES, low_bytes - LOAD_IMAGES, LOAD_E820_RAM };
 	if (config->ram_bytes > low_bytes)
-		range[count++] = (struct load_range){ GMEM_HIGH_BASE, config->ram_bytes - low_bytes, LOAD_E820_RAM };
+		range[count++] = (struct load_range){ GMEM_HIGH_BASE, config->ram_bytes - low_bytes,
+						      LOAD_E820_RAM };
 	return count;
 }
 
@@ -69,7 +70,8 @@ static int job_find(struct load_job *job, const struct load_protocol **protocol)
 		*protocol = protocols[i];
 		return protocols[i]->prepare(job);
 	}
-	return load_fail(job, -EINVAL, "the kernel is neither a Linux bzImage nor an ELF file with a PVH entry");
+	return load_fail(job, -EINVAL, 
+			 "the kernel is neither a Linux bzImage nor an ELF file with a PVH entry");
 }
 
 static struct load_job job_of(const struct vm_config *config, const char **why)

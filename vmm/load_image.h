@@ -61,7 +61,7 @@ int load_fail(const struct load_job *job, int err, const char *text);
  */
 int load_place_initrd(struct load_job *job, u64 image_base, u64 image_end, u64 limit);
 
-/* One protocol. prepare checks everything and may fill in the job; put writes memory that was checked and sets the state. */
+/* One protocol. prepare checks everything and fills in the job; put writes memory and the first state. */
 struct load_protocol {
 	const char *name;
 	bool (*is_mine)(const struct load_file *kernel);

@@ -86,7 +86,8 @@ static int check_header(struct load_job *job)
 
 	if (get16(kernel, VERSION) < VERSION_64BIT || !(get16(kernel, XLOADFLAGS) & XLF_KERNEL_64) ||
 	    !(kernel->data[LOADFLAGS] & LOADED_HIGH))
-		return load_fail(job, -EOPNOTSUPP, "the kernel has no 64-bit entry (Linux 3.8 and later, x86-64, do)");
+		return load_fail(job, -EOPNOTSUPP,
+				 "the kernel has no 64-bit entry (Linux 3.8 and later, x86-64, do)");
 	if (setup_bytes(kernel) + ENTRY_64 >= kernel->bytes || HEADER_END > setup_bytes(kernel))
 		return load_fail(job, -EINVAL, "the kernel file is cut short");
 	if (!alignment || (alignment & (alignment - 1)) || !IS_ALIGNED(load_address(kernel), alignment))
@@ -165,7 +166,8 @@ static int put_page_tables(struct vm *vm)
 	for (u64 gib = 0; !err && gib < IDENTITY_GIB; gib++) {
 		for (u64 i = 0; i < 512; i++)
 			table[i] = (gib * GIB + i * LARGE_PAGE_BYTES) | PTE_PRESENT_WRITE | PTE_LARGE;
-		err = gmem_write(&vm->gmem, GPA(LOAD_PAGE_TABLES + (2 + gib) * PAGE_BYTES), table, sizeof(table));
+		err = gmem_write(&vm->gmem, GPA(LOAD_PAGE_TABLES + (2 + gib) * PAGE_BYTES), table,
+				 sizeof(table));
 	}
 	return err;
 }

@@ -76,7 +76,8 @@ static void read_header(const struct load_file *file, struct elf_header *header)
 }
 
 /* The caller has checked that the table lies in the file. */
-static void read_phdr(const struct load_file *file, const struct elf_header *header, u32 i, struct elf_phdr *phdr)
+static void read_phdr(const struct load_file *file, const struct elf_header *header, u32 i,
+		      struct elf_phdr *phdr)
 {
 	memcpy(phdr, file->data + header->phoff + i * sizeof(*phdr), sizeof(*phdr));
 }
@@ -151,7 +152,8 @@ static int check_segments(struct load_job *job, const struct elf_header *header,
 		if (phdr.type != ELF_LOAD || !phdr.memsz)
 			continue;
 		if (!is_segment_good(job, &phdr))
-			return load_fail(job, -EINVAL, "a segment of the kernel lies outside of the file or of the VM's memory");
+			return load_fail(job, -EINVAL,
+					 "a segment of the kernel lies outside of the file or the VM's memory");
 		*base = MIN(*base, phdr.paddr);
 		*end = MAX(*end, phdr.paddr + phdr.memsz);
 	}

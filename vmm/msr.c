@@ -69,7 +69,7 @@ static const struct msr_rule msr_rules[] = {
 	{ 0x140, 1, INTEL, FAULT, SLOT_NONE, 0, 0 },                       /* MISC_FEATURES_ENABLES */
 	{ 0x179, 1, ANY, FAULT, SLOT_NONE, 0, 0 },                         /* MCG_CAP: no banks */
 	{ 0x17a, 1, ANY, KEEP, SLOT_MCG_STATUS, 0, BITS(2, 0) },           /* MCG_STATUS */
-	{ 0x1a0, 1, INTEL, KEEP, SLOT_MISC_ENABLE, BIT(0) | BIT(11) | BIT(12), BIT(0) | BIT(22) }, /* MISC_ENABLE */
+	{ 0x1a0, 1, INTEL, KEEP, SLOT_MISC_ENABLE, 0x1801, BIT(0) | BIT(22) }, /* MISC_ENABLE: no BTS, PEBS */
 	{ 0x200, 2 * MTRR_VARIABLE_COUNT, ANY, KEEP, SLOT_MTRR_VARIABLE, 0, ~0ull },
 	{ 0x250, 1, ANY, KEEP, SLOT_MTRR_FIXED, 0, ~0ull },                /* FIX64K */
 	{ 0x258, 2, ANY, KEEP, SLOT_MTRR_FIXED + 1, 0, ~0ull },            /* FIX16K */
@@ -100,6 +100,12 @@ static const struct msr_rule msr_rules[] = {
 /* SDM 3A 12.11.2.1: UC, WC, WT, WP, WB. */
 static bool is_memory_type(u8 type) { return type < 7 && type != 2 && type != 3; }
 
+/* Base and mask of a variable range, SDM 3A 12.11.2.3: bits that are reserved. */
+static bool is_mtrr_range_good(bool is_mask, u64 value)
+{
+	return is_mask ? !(value & 0x7ff) : is_memory_type((u8)value) && !(value & 0xf00);
+}
+
 static bool is_mtrr_good(u32 slot, u64 value)
 {
 	if (slot == SLOT_MTRR_DEFAULT)
@@ -112,7 +118,7 @@ static bool is_mtrr_good(u32 slot, u64 value)
 		return true;
 	}
 	if (slot >= SLOT_MTRR_VARIABLE && slot < SLOT_MTRR_VARIABLE + 2 * MTRR_VARIABLE_COUNT)
-		return (slot - SLOT_MTRR_VARIABLE) % 2 ? !(value & 0x7ff) : is_memory_type((u8)value) && !(value & 0xf00);
+		return is_mtrr_range_good((slot - SLOT_MTRR_VARIABLE) % 2, value);
 	return true;
 }
 

@@ -246,7 +246,8 @@ bool vcpu_is_quiet(const struct vcpu *vcpu)
 void vcpu_kick(struct vcpu *vcpu)
 {
 	/* From its own exit handler: it looks before it enters again. */
-	if (vcpu->runnable.cpu == machine->cpu_id() && __atomic_load_n(&vcpu->runnable.is_running, __ATOMIC_RELAXED))
+	if (vcpu->runnable.cpu == machine->cpu_id() &&
+	    __atomic_load_n(&vcpu->runnable.is_running, __ATOMIC_RELAXED))
 		return;
 	sched_wake(&vcpu->runnable);
 }

@@ -49,8 +49,8 @@ struct vm *vm_find(const char *name)
 
 static bool is_name_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-	       c == '.';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_' || c == '.';
 }
 
 /* Letters, digits, '-', '_' and '.', not a '-' or '.' first. */
@@ -90,7 +90,8 @@ static int config_check(const struct vm_config *config, const char **why)
 	if (!hv)
 		return refuse(-ENODEV, why, hv_missing ? hv_missing : "this machine cannot run guests");
 	if (!is_name_good(config->name))
-		return refuse(-EINVAL, why, "a name has 1 to 31 letters, digits, '-', '_' or '.', none of '-.' first");
+		return refuse(-EINVAL, why,
+			      "a name has 1 to 31 letters, digits, '-', '_' or '.', none of '-.' first");
 	if (vm_find(config->name))
 		return refuse(-EEXIST, why, "a VM of this name exists");
 	if (vm_count() == VM_MAX)

@@ -102,5 +102,5 @@ void vm_kill(struct vm *vm, const char *why, u64 value);
  */
 bool vm_wants_attention(const struct vm *vm);
 
-/* Called when a VM has been created, changed state or is about to be freed; migrate/ uses it. Optional, may be NULL. */
+/* Called before a VM is freed, halted and settled: migrate/ forgets it. May be NULL. */
 extern void (*vm_on_destroy)(struct vm *vm);

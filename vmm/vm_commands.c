@@ -57,8 +57,9 @@ static enum cmd_result fail_errno(struct shell *shell, const char *what, int err
 		int err;
 		const struct error_code *code;
 	} codes[] = {
-		{ -EEXIST, &vm_exists }, { -ENOENT, &no_file }, { -ENOMEM, &no_memory }, { -ENOSPC, &no_memory },
-		{ -ENODEV, &no_hv }, { -EOPNOTSUPP, &bad_image }, { -E2BIG, &bad_value }, { -ETIMEDOUT, &no_answer },
+		{ -EEXIST, &vm_exists }, { -ENOENT, &no_file },       { -ENOMEM, &no_memory },
+		{ -ENOSPC, &no_memory }, { -ENODEV, &no_hv },         { -EOPNOTSUPP, &bad_image },
+		{ -E2BIG, &bad_value },  { -ETIMEDOUT, &no_answer },
 	};
 
 	for (unsigned i = 0; i < ARRAY_COUNT(codes); i++) {
@@ -79,7 +80,8 @@ static bool refuse_moving(struct shell *shell, const struct vm *vm)
 
 static enum cmd_result fail_state(struct shell *shell, const struct vm *vm, const char *wanted)
 {
-	return shell_fail(shell, &vm_state, vm->config.name, "it is %s, not %s", vm_state_name(vm->state), wanted);
+	return shell_fail(shell, &vm_state, vm->config.name, "it is %s, not %s",
+			  vm_state_name(vm->state), wanted);
 }
 
 /* --- the commands --- */
@@ -180,7 +182,9 @@ static enum cmd_result run_pause(struct shell *shell, const struct cmd_args *arg
 		return CMD_FAILED;
 	if (vm->state != VM_RUNNING)
 		return fail_state(shell, vm, "running");
-	return vm_pause(vm) ? fail_errno(shell, vm->config.name, -ETIMEDOUT, "a vCPU does not leave the guest") : CMD_OK;
+	if (vm_pause(vm))
+		return fail_errno(shell, vm->config.name, -ETIMEDOUT, "a vCPU does not leave the guest");
+	return CMD_OK;
 }
 
 static enum cmd_result run_resume(struct shell *shell, const struct cmd_args *args)
@@ -228,7 +232,8 @@ SHELL_COMMAND(vm_start_command) = {
 	.min_words = 1, .max_words = 1, .run = run_start, .complete = vm_complete,
 };
 SHELL_COMMAND(vm_stop_command) = {
-	.noun = "vm", .verb = "stop", .usage = "vm stop NAME", .help = "press the power button; the guest decides",
+	.noun = "vm", .verb = "stop", .usage = "vm stop NAME",
+	.help = "press the power button; the guest decides",
 	.min_words = 1, .max_words = 1, .run = run_stop, .complete = vm_complete,
 };
 SHELL_COMMAND(vm_pause_command) = {
@@ -245,6 +250,7 @@ SHELL_COMMAND(vm_destroy_command) = {
 	.min_words = 1, .max_words = 1, .options = yes_option, .run = run_destroy, .complete = vm_complete,
 };
 SHELL_COMMAND(vm_console_command) = {
-	.noun = "vm", .verb = "console", .usage = "vm console NAME", .help = "the guest's first serial port; Ctrl-] leaves",
+	.noun = "vm", .verb = "console", .usage = "vm console NAME",
+	.help = "the guest's first serial port; Ctrl-] leaves",
 	.min_words = 1, .max_words = 1, .run = run_console, .complete = vm_complete,
 };

@@ -11,7 +11,8 @@ static const char *const exit_names[] = {
 	[HV_EXIT_PAUSE] = "pause", [HV_EXIT_IO] = "port", [HV_EXIT_NESTED_FAULT] = "mmio",
 	[HV_EXIT_CPUID] = "cpuid", [HV_EXIT_MSR_READ] = "msr_read", [HV_EXIT_MSR_WRITE] = "msr_write",
 	[HV_EXIT_XSETBV] = "xsetbv", [HV_EXIT_HYPERCALL] = "hypercall", [HV_EXIT_RDTSC] = "rdtsc",
-	[HV_EXIT_CR8_WRITE] = "cr8_write", [HV_EXIT_WBINVD] = "wbinvd", [HV_EXIT_MWAIT] = "mwait", [HV_EXIT_UNDEFINED] = "undefined",
+	[HV_EXIT_CR8_WRITE] = "cr8_write", [HV_EXIT_WBINVD] = "wbinvd", [HV_EXIT_MWAIT] = "mwait",
+	[HV_EXIT_UNDEFINED] = "undefined",
 	[HV_EXIT_TRIPLE_FAULT] = "triple_fault", [HV_EXIT_INIT] = "init",
 	[HV_EXIT_ENTRY_FAILED] = "entry_failed", [HV_EXIT_UNKNOWN] = "unknown",
 };
@@ -34,7 +35,8 @@ static void show_config(struct shell *shell, struct vm *vm)
 {
 	const struct vm_config *config = &vm->config;
 
-	shell_print(shell, "%s: %s%s%s\n", config->name, vm_state_name(vm->state), vm->why[0] ? ", " : "", vm->why);
+	shell_print(shell, "%s: %s%s%s\n", config->name, vm_state_name(vm->state),
+		    vm->why[0] ? ", " : "", vm->why);
 	shell_print(shell, "  kernel   %s %s\n", config->kernel, config->initrd);
 	shell_print(shell, "  cmdline  %s\n", config->cmdline);
 	shell_print(shell, "  console  %s\n", config->console[0] ? config->console : "ring buffer");

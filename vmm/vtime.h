@@ -35,7 +35,10 @@ void vtime_add(struct vm *vm, u64 ns);
 /* Tells the back end this vCPU's TSC offset, ratio or trap; before entering after a start or a change. */
 void vtime_load_tsc(struct vcpu *vcpu);
 
-/* For the KVM clock: VM time = ((TSC - tsc_base) x mul >> 32 shifted by shift) + ns_base (Linux Documentation/virt/kvm/x86/msr.rst). */
+/*
+ * For the KVM clock: VM time = (((TSC - tsc_base) << shift) x mul >> 32) + ns_base
+ * (Linux Documentation/virt/kvm/x86/msr.rst).
+ */
 struct vtime_scale {
 	u64 tsc_base;
 	u64 ns_base;

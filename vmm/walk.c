@@ -60,7 +60,8 @@ static bool is_leaf(const struct walk_format *format, const struct hv_mode *mode
 }
 
 /* PAE's top level has no rights bits (SDM 3A table 4-8). */
-static void add_rights(struct walk_rights *rights, const struct walk_format *format, unsigned level, u64 entry)
+static void add_rights(struct walk_rights *rights, const struct walk_format *format,
+		       unsigned level, u64 entry)
 {
 	if (format == &format_pae && level == 3)
 		return;
@@ -69,7 +70,8 @@ static void add_rights(struct walk_rights *rights, const struct walk_format *for
 	rights->is_executable &= !(entry & PTE_NX);
 }
 
-static bool is_allowed(const struct hv_mode *mode, const struct walk_rights *rights, struct walk_access access)
+static bool is_allowed(const struct hv_mode *mode, const struct walk_rights *rights,
+		       struct walk_access access)
 {
 	if (access.is_user && !rights->is_user)
 		return false;
@@ -87,7 +89,7 @@ static u32 fault_code(struct walk_access access, bool is_present)
 	       (access.is_user ? WALK_USER : 0) | (access.is_fetch ? WALK_FETCH : 0);
 }
 
-/* The address that a leaf of the level stands for. PSE-36 (SDM 3A 4.3): bits 20:13 are address bits 39:32. */
+/* What a leaf of the level stands for. PSE-36 (SDM 3A 4.3): bits 20:13 are address bits 39:32. */
 static u64 leaf_address(const struct walk_format *format, unsigned level, u64 entry, u64 linear)
 {
 	u64 offset_mask = BIT(level_shift(format, level)) - 1;
