@@ -36,7 +36,7 @@ def test_linux_is_content_and_powers_off(lab):
     assert "powered off" in lab.host(1).run("vm show web1")
 
 
-@pytest.mark.parametrize("mem, host_mem", (("64M", "512M"), ("1G", "2G"), ("4G", "6G")))
+@pytest.mark.parametrize("mem, host_mem", (("72M", "512M"), ("1G", "2G"), ("4G", "6G")))
 def test_memory_sizes(lab, mem, host_mem):
     text = boot_report(lab, mem, host_mem)
     kib = int(re.search(r"MEMTOTAL MemTotal: +(\d+) kB", text)[1])
@@ -98,7 +98,7 @@ def test_several_guests_and_the_console(lab):
     lab.watches.append(watch)
     lab.create(name="one", cmdline="run=shell")
     lab.create(name="two", cmdline="run=shell", console="")
-    lab.create(name="three", cmdline="run=shell", console="", mem="64M")
+    lab.create(name="three", cmdline="run=shell", console="", mem="72M")
     for name in ("one", "two", "three"):
         lab.host(1).run(f"vm start {name}")
     watch.wait(rb"# ", 90)

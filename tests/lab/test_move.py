@@ -70,7 +70,7 @@ def test_there_and_back_ten_times(lab):
     assert abs(guest - outside) < 0.02 + outside * 0.002
 
 
-@pytest.mark.parametrize("mem, host_mem", (("64M", "512M"), ("1G", "2G"), ("4G", "5G")))
+@pytest.mark.parametrize("mem, host_mem", (("72M", "512M"), ("1G", "2G"), ("4G", "5G")))
 def test_other_memory_sizes(lab, mem, host_mem):
     lab.up(boot="pvh", mem=host_mem, files=GUEST_FILES)
     watch = lab.start_pulse(mem=mem, mib=8)
