@@ -71,10 +71,9 @@ static const char *complete_vm(unsigned word, unsigned index)
 
 static const char *nth_peer(unsigned index)
 {
-	list_for_each(peer, &migration->peers, struct peer, link)
-		if (index-- == 0)
-			return peer->name;
-	return NULL;
+	const struct peer *peer = peer_nth(index);
+
+	return peer ? peer->name : NULL;
 }
 
 static const char *complete_move(unsigned word, unsigned index)
@@ -163,6 +162,8 @@ static enum cmd_result change_limits(struct shell *shell, struct send *send, con
 		send->rounds.limit_ns = send->options.stun_limit_ns;
 		send->receipt.stun_limit_us = send->options.stun_limit_ns / NS_PER_US;
 	}
+	if (args_option(args, "rate"))
+		send->pace.bytes_per_sec = send->options.rate_bytes;
 	shell_print(shell, "limits of the running move changed\n");
 	return CMD_OK;
 }

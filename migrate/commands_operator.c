@@ -133,9 +133,11 @@ SHELL_COMMAND(migrate_resolve) = {
 
 static enum cmd_result run_peer_list(struct shell *shell, const struct cmd_args *args)
 {
+	const struct peer *peer;
+
 	(void)args;
 	json_open_array(shell, "peers");
-	list_for_each(peer, &migration->peers, struct peer, link) {
+	for (u32 i = 0; (peer = peer_nth(i)); i++) {
 		char ip[16];
 
 		net_format_ip(peer->address.ip, ip);
@@ -173,11 +175,9 @@ static enum cmd_result run_peer_remove(struct shell *shell, const struct cmd_arg
 
 static const char *complete_peer(unsigned word, unsigned index)
 {
-	if (word == 0)
-		list_for_each(peer, &migration->peers, struct peer, link)
-			if (index-- == 0)
-				return peer->name;
-	return NULL;
+	const struct peer *peer = peer_nth(index);
+
+	return word == 0 && peer ? peer->name : NULL;
 }
 
 SHELL_COMMAND(peer_list) = {

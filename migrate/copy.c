@@ -21,7 +21,26 @@
 #define ARM_CHUNKS 4              /* armed together, for one flush */
 #define RECORD_HEAD (sizeof(struct wire_header) + sizeof(struct wire_pages))
 #define CATCH_UP_NS (30 * NS_PER_SEC)
-#define BURST_NS (5 * NS_PER_MS)  /* the rate limit is kept over spans of this length */
+
+/* --- what the destination has, and what it has not --- */
+
+static void forget_dirty(struct send *send)
+{
+	for (u64 i = 0; i < BITMAP_WORDS(send->rounds.page_count); i++) {
+		send->acked_count -= bits_count(send->acked[i] & send->rounds.todo[i]);
+		send->acked[i] &= ~send->rounds.todo[i];
+	}
+}
+
+/* Collects what the guest wrote into todo; returns how many pages that adds. */
+static u64 add_dirty(struct send *send)
+{
+	u64 count = gmem_collect(send->vm, send->rounds.todo);
+
+	forget_dirty(send);
+	rounds_start(&send->rounds, send->rounds.todo_count + count);
+	return count;
+}
 
 /* --- time and rate --- */
 
@@ -37,30 +56,40 @@ void copy_count_active(struct send *send, u64 now_ns)
 
 static void pay(struct send *send, u64 bytes)
 {
-	u64 now = clock_now_ns();
-
 	send->round.bytes += bytes;
 	send->receipt.bytes_sent += bytes;
-	if (!send->options.rate_bytes) {
-		send->paid_until_ns = ~0ull;
+	pace_pay(&send->pace, bytes, clock_now_ns());
+}
+
+static bool is_at_start(const struct send *send)
+{
+	return send->rounds.number > 0 && send->round.pages == 0;
+}
+
+/* When the limit lets sending go on. A later round waits for all of its credit before it starts. */
+static u64 ready_ns(const struct send *send)
+{
+	return pace_ready_ns(&send->pace, is_at_start(send) ? send->rounds.todo_count * send->rounds.page_bytes : 0);
+}
+
+static void hold(struct send *send, u64 now_ns)
+{
+	if (!send->held_at_ns)
+		send->held_at_ns = now_ns;
+	send->held_until_ns = ready_ns(send);
+	send->deadline_ns = send->held_until_ns + CATCH_UP_NS;
+	send->was_held = send->was_held || !is_at_start(send);
+}
+
+static void release(struct send *send, u64 now_ns)
+{
+	if (!send->held_at_ns)
 		return;
-	}
-	if (send->paid_until_ns < now || send->paid_until_ns == ~0ull)
-		send->paid_until_ns = now;
-	send->paid_until_ns += bytes * (NS_PER_SEC / KIB) / MAX(send->options.rate_bytes / KIB, 1u);
-}
-
-static bool is_throttled(struct send *send, u64 now_ns)
-{
-	return send->options.rate_bytes && send->paid_until_ns != ~0ull && send->paid_until_ns > now_ns + BURST_NS;
-}
-
-/* now_ns: the limit holds sending up at this time; 0: it does not. */
-static void count_throttled(struct send *send, u64 now_ns)
-{
-	if (send->throttled_at_ns)
-		send->receipt.throttled_us += (clock_now_ns() - send->throttled_at_ns) / NS_PER_US;
-	send->throttled_at_ns = now_ns;
+	send->receipt.throttled_us += (now_ns - send->held_at_ns) / NS_PER_US;
+	send->held_at_ns = 0;
+	send->held_until_ns = ~0ull;
+	if (is_at_start(send))
+		add_dirty(send); /* what was written during the wait goes with it */
 }
 
 /* --- records --- */
@@ -196,6 +225,7 @@ static void start_round(struct send *send)
 {
 	send->round = (struct receipt_round){ .pages = 0 };
 	send->active_ns = 0;
+	send->was_held = false;
 	send->round_start_ns = send->active_at_ns = clock_now_ns();
 	send_set_phase(send, SEND_COPYING, CATCH_UP_NS);
 }
@@ -217,6 +247,8 @@ int copy_start(struct send *send)
 		return -ENOMEM;
 	send->is_tracking = true;
 	send->copy_start_ns = clock_now_ns();
+	send->held_until_ns = ~0ull;
+	pace_init(&send->pace, send->options.rate_bytes, send->copy_start_ns);
 	start_round(send);
 	return 0;
 }
@@ -252,12 +284,11 @@ bool copy_poll(struct send *send)
 	do {
 		if (!send->rounds.todo_count)
 			return end_round(send);
-		if (is_throttled(send, now)) {
-			send->deadline_ns = send->paid_until_ns + CATCH_UP_NS;
-			count_throttled(send, now);
+		if (now < ready_ns(send)) {
+			hold(send, now);
 			return false;
 		}
-		count_throttled(send, 0);
+		release(send, now);
 		if (!send_next(send))
 			return false;
 		now = clock_now_ns();
@@ -296,14 +327,6 @@ void copy_take_acked(struct send *send)
 	}
 }
 
-static void forget_dirty(struct send *send)
-{
-	for (u64 i = 0; i < BITMAP_WORDS(send->rounds.page_count); i++) {
-		send->acked_count -= bits_count(send->acked[i] & send->rounds.todo[i]);
-		send->acked[i] &= ~send->rounds.todo[i];
-	}
-}
-
 void copy_resume(struct send *send)
 {
 	forget_dirty(send);
@@ -327,10 +350,10 @@ bool copy_take_round_done(struct send *send)
 	    send->acked_count != send->rounds.page_count)
 		return false;
 	copy_count_active(send, now);
-	rounds_learn_rate(&send->rounds, send->round.bytes, send->active_ns);
+	if (!send->was_held)
+		rounds_learn_rate(&send->rounds, send->round.bytes, send->active_ns);
 	rounds_learn_rtt(&send->rounds, now - send->round_end_ns);
-	dirty = gmem_collect(send->vm, send->rounds.todo);
-	forget_dirty(send);
+	dirty = add_dirty(send);
 	close_round(send, now, dirty);
 	switch (rounds_decide(&send->rounds, dirty, now)) {
 	case ROUNDS_AGAIN:

@@ -107,7 +107,6 @@ void migrate_setup(struct migration *m, const char *host)
 	list_init(&m->sends);
 	list_init(&m->receives);
 	list_init(&m->arrivals);
-	list_init(&m->peers);
 	vm_on_destroy = on_vm_destroy;
 }
 

@@ -15,6 +15,7 @@
 #include "kernel/timer.h"
 #include "kernel/types.h"
 #include "migrate/durable.h"
+#include "migrate/peer.h"
 #include "migrate/receipt.h"
 
 #define MIGRATE_STEP_NS (500 * NS_PER_US) /* one session's turn in the service loop */
@@ -27,7 +28,8 @@ struct migration {
 	struct list sends;
 	struct list receives;
 	struct list arrivals;
-	struct list peers;
+	struct peer peer[PEERS_MAX]; /* in the order in which they were added */
+	u32 peer_count;
 	struct kept_receipt receipt[RECEIPTS_KEPT]; /* a ring */
 	u32 receipt_count;           /* ever kept */
 	struct durable_record record[DURABLE_RECORDS_MAX];

@@ -4,7 +4,6 @@
 
 #include "kernel/config.h"
 #include "kernel/errno.h"
-#include "kernel/heap.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
 #include "migrate/migrate.h"
@@ -42,11 +41,16 @@ static bool is_name(const char *name)
 	return length > 0 && length < WIRE_HOST_MAX;
 }
 
-struct peer *peer_find(const char *name)
+const struct peer *peer_nth(u32 index)
 {
-	list_for_each(peer, &migration->peers, struct peer, link)
-		if (!strcmp(peer->name, name))
-			return peer;
+	return index < migration->peer_count ? &migration->peer[index] : NULL;
+}
+
+const struct peer *peer_find(const char *name)
+{
+	for (u32 i = 0; i < migration->peer_count; i++)
+		if (!strcmp(migration->peer[i].name, name))
+			return &migration->peer[i];
 	return NULL;
 }
 
@@ -54,33 +58,30 @@ int peer_add(const char *name, const char *address)
 {
 	struct stream_address parsed;
 	struct peer *peer;
-	u32 count = 0;
 
 	if (!is_name(name) || parse_address(address, &parsed))
 		return -EINVAL;
 	if (peer_find(name))
 		return -EEXIST;
-	list_for_each(other, &migration->peers, struct peer, link)
-		count++;
-	if (count >= PEERS_MAX)
+	if (migration->peer_count == PEERS_MAX)
 		return -ENOSPC;
-	peer = heap_alloc(sizeof(*peer));
-	if (!peer)
-		return -ENOMEM;
+	peer = &migration->peer[migration->peer_count++];
 	str_copy(peer->name, sizeof(peer->name), name);
 	peer->address = parsed;
-	list_add_tail(&migration->peers, &peer->link);
 	return 0;
 }
 
 int peer_remove(const char *name)
 {
-	struct peer *peer = peer_find(name);
+	const struct peer *found = peer_find(name);
+	u32 index;
 
-	if (!peer)
+	if (!found)
 		return -ENOENT;
-	list_remove(&peer->link);
-	heap_free(peer);
+	index = (u32)(found - migration->peer);
+	migration->peer_count--;
+	memmove(&migration->peer[index], &migration->peer[index + 1],
+		(migration->peer_count - index) * sizeof(migration->peer[0]));
 	return 0;
 }
 

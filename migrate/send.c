@@ -475,7 +475,7 @@ bool send_poll(struct send *send)
 
 u64 send_deadline_ns(const struct send *send)
 {
-	return send->phase == SEND_COPYING ? MIN(send->deadline_ns, send->paid_until_ns) : send->deadline_ns;
+	return send->phase == SEND_COPYING ? MIN(send->deadline_ns, send->held_until_ns) : send->deadline_ns;
 }
 
 /* --- the operator --- */

@@ -13,6 +13,7 @@
 #include "migrate/compat.h"
 #include "migrate/digest.h"
 #include "migrate/durable.h"
+#include "migrate/pace.h"
 #include "migrate/receipt.h"
 #include "migrate/rounds.h"
 #include "migrate/wire.h"
@@ -69,9 +70,11 @@ struct send {
 	bool is_tracking;
 	u64 armed_chunks;
 	u64 zero_first, zero_count;    /* a ZERO record that grows */
-	u64 paid_until_ns;             /* rate limit: the bytes sent so far are paid for at this time */
+	struct pace pace;
+	u64 held_at_ns, held_until_ns; /* by the rate limit; 0, ~0: not */
+	bool was_held;                 /* in the middle of this round: it says nothing of the link's rate */
 	u64 active_at_ns, active_ns;   /* time with something on its way, this round */
-	u64 round_start_ns, round_end_ns, throttled_at_ns;
+	u64 round_start_ns, round_end_ns;
 	u64 dirty_per_sec;             /* pages, in the last round */
 	u8 *staging;                   /* one page that does not fit before the ring's end */
 	u64 copy_start_ns;
