@@ -409,7 +409,9 @@ static bool vm_poll(struct service *service)
 	list_for_each(vm, &vm_list, struct vm, link) {
 		if (vm->state == VM_CREATED)
 			has_more |= !gmem_scrub(&vm->gmem, 1);
-		if (vm->state != VM_RUNNING || vm->migration || !vm_wants_attention(vm))
+		if (vm->migration || !vm_wants_attention(vm))
+			continue;
+		if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
 			continue;
 		vm_halt(vm);
 		if (!vm_is_halted(vm))
