@@ -80,7 +80,9 @@ void receive_accept(struct stream *stream, void *context)
 
 static void free_receive(struct receive *receive)
 {
-	if (receive->wire.stream)
+	if (receive->wire.stream && receive->phase == RECEIVE_CONNECTED)
+		stream_abort(receive->wire.stream); /* a stranger is not waited for */
+	else if (receive->wire.stream)
 		stream_close(receive->wire.stream);
 	wire_fini(&receive->wire);
 	durable_put(receive->record);
@@ -160,6 +162,7 @@ static void take_hello(struct receive *receive)
 	} else if (hello->version != WIRE_VERSION) {
 		answer_hello(receive); /* so that the other end can name both versions */
 		receive_fail(receive, "E-VERSION", "the peer speaks another version of the migration protocol");
+		receive->phase = RECEIVE_GREETED; /* no stranger: it may read the answer */
 	} else if (hello->purpose < WIRE_MOVE || hello->purpose > WIRE_RESOLVE || !hello->epoch ||
 		   !wire_text_ok(hello->host, sizeof(hello->host))) {
 		receive_fail(receive, "E-PROTOCOL", "the peer's greeting is broken");

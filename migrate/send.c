@@ -221,6 +221,23 @@ static bool is_watched(const struct send *send)
 	return migration->is_watched && !memcmp(migration->watched, send->receipt.session, sizeof(migration->watched));
 }
 
+/* Who is not known to be Tern, or does not answer, is not waited for. */
+static void tell_why(struct send *send)
+{
+	struct wire_reason reason;
+
+	if (!send->wire.stream)
+		return;
+	if (send->phase <= SEND_GREETED || !strcmp(send->receipt.code, "E-PEER-SILENT")) {
+		stream_abort(send->wire.stream);
+		send->wire.stream = NULL;
+		return;
+	}
+	wire_reason_set(&reason, send->receipt.code, "%s", send->receipt.why);
+	wire_put(&send->wire, WIRE_ERROR, &reason, sizeof(reason));
+	send_hang_up(send);
+}
+
 void send_fail(struct send *send, const char *code, const char *format, ...)
 {
 	struct receipt *receipt = &send->receipt;
@@ -233,13 +250,7 @@ void send_fail(struct send *send, const char *code, const char *format, ...)
 	fmt_vsnprintf(receipt->why, sizeof(receipt->why), format, args);
 	va_end(args);
 	send_resume_guest(send); /* first: everything else can wait */
-	if (send->wire.stream) {
-		struct wire_reason reason;
-
-		wire_reason_set(&reason, code, "%s", receipt->why);
-		wire_put(&send->wire, WIRE_ERROR, &reason, sizeof(reason));
-	}
-	send_hang_up(send);
+	tell_why(send);
 	send_restore_tracking(send);
 	if (send->vm && !send->options.is_check)
 		send->vm->migration = NULL;
