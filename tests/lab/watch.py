@@ -94,5 +94,5 @@ def check_pulses(pulses):
     """No number lost, none twice, the guest's clock never back."""
     assert len(pulses) > 50, f"only {len(pulses)} pulses seen"
     for before, after in zip(pulses, pulses[1:]):
-        assert after[2] == before[2] + 1, f"pulse {after[2]} came after {before[2]}"
+        assert after[2] == before[2] + 1, f"pulse {after} came after {before}"
         assert after[3] >= before[3], f"the guest's clock went back from {before[3]} to {after[3]} us"
