@@ -10,6 +10,7 @@
 #include "kernel/errno.h"
 #include "kernel/heap.h"
 #include "kernel/string.h"
+#include "migrate/delta.h"
 #include "migrate/migrate.h"
 #include "net/stream.h"
 #include "vmm/vm.h"
@@ -194,6 +195,28 @@ bool arrive_take_pages(struct arrival *arrival, struct wire *wire, struct wire_r
 	return true;
 }
 
+bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, struct wire_reason *reason)
+{
+	const struct wire_delta *delta = payload;
+	u64 mixed;
+	u8 *page;
+
+	if (!is_range(arrival, delta->page, 1) ||
+	    bytes != sizeof(*delta) + (u32)__builtin_popcountll(delta->lines) * DELTA_LINE_BYTES) {
+		wire_reason_set(reason, "E-PROTOCOL", "the peer sent a difference that does not fit a page");
+		return false;
+	}
+	page = gmem_page(&arrival->vm->gmem, delta->page);
+	delta_scatter(page, delta + 1, delta->lines);
+	mixed = digest_mix(delta->page, digest_page(page));
+	note_page(arrival, delta->page, mixed);
+	arrival->pages_verified++;
+	if (mixed == delta->digest)
+		return true;
+	wire_reason_set(reason, "E-DIGEST", "page %llu is not what was sent", (unsigned long long)delta->page);
+	return false;
+}
+
 bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero, struct wire_reason *reason)
 {
 	if (zero->count > WIRE_ZERO_MAX || !is_range(arrival, zero->first, zero->count)) {
@@ -240,6 +263,8 @@ bool arrive_end_round(struct arrival *arrival, struct wire *wire, const struct w
 	if (wire_put(wire, WIRE_ROUND_DONE, &done, sizeof(done)))
 		return false;
 	stream_flush(wire->stream);
+	if (end->round == 0)
+		image_rehearse(&arrival->image, wire->scratch); /* the source is busy with what was written meanwhile */
 	return true;
 }
 

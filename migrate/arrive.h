@@ -47,6 +47,7 @@ struct arrival *arrive_named(const char *name);
 bool arrive_open_pages(struct arrival *arrival, const struct wire_pages *pages, struct wire_reason *reason);
 /* Page data of the open record. True: it is complete (or wrong: reason->code is set). */
 bool arrive_take_pages(struct arrival *arrival, struct wire *wire, struct wire_reason *reason);
+bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, struct wire_reason *reason);
 bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero, struct wire_reason *reason);
 /* Says what came in this round: ACKED records, then ROUND_DONE. */
 bool arrive_end_round(struct arrival *arrival, struct wire *wire, const struct wire_round *end);

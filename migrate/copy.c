@@ -20,6 +20,7 @@
 #define CHUNK_PAGES 512
 #define ARM_CHUNKS 4              /* armed together, for one flush */
 #define RECORD_HEAD (sizeof(struct wire_header) + sizeof(struct wire_pages))
+#define STAGING_GATHERED (RECORD_HEAD + PAGE_BYTES) /* the lines of a difference, behind a whole record */
 #define CATCH_UP_NS (30 * NS_PER_SEC)
 
 /* --- what the destination has, and what it has not --- */
@@ -119,8 +120,10 @@ static bool add_zero(struct send *send, u64 index, u32 count)
 		send->zero_first = index;
 	}
 	send->zero_count += count;
-	for (u64 i = index; i < index + count; i++)
+	for (u64 i = index; i < index + count; i++) {
 		digest_map_set(&send->digests, i, digest_mix(i, digest_of_zero_page()));
+		delta_drop(&send->delta, i);
+	}
 	send->round.zero_pages += count;
 	send->receipt.zero_pages += count;
 	return true;
@@ -175,6 +178,30 @@ static u32 send_pages(struct send *send, u64 first, const u8 *page, u32 count)
 	return count;
 }
 
+/* A page of a small round: whole, or the lines of it that the destination does not have. */
+static u32 send_one(struct send *send, u64 index, const u8 *page)
+{
+	struct wire_delta record = { .page = index };
+	u8 *content = send->staging + RECORD_HEAD, *gathered = send->staging + STAGING_GATHERED;
+	size_t bytes;
+
+	if (wire_room(&send->wire) < RECORD_HEAD + PAGE_BYTES)
+		return 0;
+	fill_pages(send, send->staging, index, page, 1);
+	record.digest = ((const struct wire_pages *)(send->staging + sizeof(struct wire_header)))->digest;
+	record.lines = delta_lines(&send->delta, index, content);
+	if (__builtin_popcountll(record.lines) > DELTA_LINES_MAX) {
+		bytes = RECORD_HEAD + PAGE_BYTES;
+		stream_send(send->wire.stream, send->staging, bytes);
+	} else {
+		bytes = delta_gather(gathered, content, record.lines);
+		wire_put2(&send->wire, WIRE_DELTA, &record, sizeof(record), gathered, bytes);
+		bytes = wire_record_bytes(sizeof(record) + bytes);
+	}
+	pay(send, bytes);
+	return 1;
+}
+
 static u32 send_run(struct send *send, u64 first, u32 count)
 {
 	const u8 *page = gmem_page(&send->vm->gmem, first);
@@ -184,6 +211,8 @@ static u32 send_run(struct send *send, u64 first, u32 count)
 		zeros++;
 	if (zeros)
 		return add_zero(send, first, zeros) ? zeros : 0;
+	if (send->is_small_round)
+		return send_one(send, first, page);
 	return send_pages(send, first, page, count);
 }
 
@@ -226,6 +255,9 @@ static void start_round(struct send *send)
 	send->round = (struct receipt_round){ .pages = 0 };
 	send->active_ns = 0;
 	send->was_held = false;
+	send->is_small_round = send->rounds.number > 0 && send->rounds.todo_count <= DELTA_PAGES;
+	if (!send->is_small_round)
+		delta_forget(&send->delta);
 	send->round_start_ns = send->active_at_ns = clock_now_ns();
 	send_set_phase(send, SEND_COPYING, CATCH_UP_NS);
 }
@@ -237,8 +269,8 @@ int copy_start(struct send *send)
 	if (rounds_init(&send->rounds, pages, clock_now_ns()) || digest_map_init(&send->digests, pages))
 		return -ENOMEM;
 	send->acked = heap_alloc(BITMAP_WORDS(pages) * sizeof(u64));
-	send->staging = heap_alloc(RECORD_HEAD + PAGE_BYTES);
-	if (!send->acked || !send->staging)
+	send->staging = heap_alloc(STAGING_GATHERED + PAGE_BYTES);
+	if (!send->acked || !send->staging || delta_init(&send->delta))
 		return -ENOMEM;
 	send->state_bytes = image_wire_bytes(send->vm);
 	send->rounds.limit_ns = send->options.stun_limit_ns;
@@ -258,6 +290,7 @@ void copy_stop(struct send *send)
 	send_restore_tracking(send);
 	rounds_fini(&send->rounds);
 	digest_map_fini(&send->digests);
+	delta_fini(&send->delta);
 	heap_free(send->acked);
 	heap_free(send->staging);
 	send->acked = NULL;
@@ -353,6 +386,8 @@ bool copy_take_round_done(struct send *send)
 	if (!send->was_held)
 		rounds_learn_rate(&send->rounds, send->round.bytes, send->active_ns);
 	rounds_learn_rtt(&send->rounds, now - send->round_end_ns);
+	if (send->is_small_round && send->round.pages)
+		rounds_learn_page(&send->rounds, send->round.bytes / send->round.pages);
 	dirty = add_dirty(send);
 	close_round(send, now, dirty);
 	switch (rounds_decide(&send->rounds, dirty, now)) {

@@ -166,6 +166,38 @@ bool image_is_complete(const struct image *image)
 	return !image->next && image->vcpus_taken == image->vcpu_count;
 }
 
+static void rewind(struct image *image)
+{
+	image->next = list_first(&image->vm->devices, struct device, link);
+	image->next_at = image->devices_taken = image->vcpus_taken = 0;
+	image->digest = 0;
+}
+
+void image_rehearse(struct image *image, void *scratch)
+{
+	struct wire_reason reason;
+	bool is_good = true;
+
+	list_for_each(dev, &image->vm->devices, struct device, link) {
+		struct wire_device *record = scratch;
+		u32 bytes = (u32)ALIGN_UP(sizeof(*record) + dev->type->state_bytes, 8);
+
+		describe(dev, &record->entry);
+		memcpy(record + 1, dev->state, dev->type->state_bytes);
+		is_good = is_good && image_take_device(image, record, bytes, &reason);
+	}
+	for (u32 i = 0; i < image->vcpu_count; i++) {
+		struct wire_vcpu *record = scratch;
+
+		*record = (struct wire_vcpu){ .index = i, .bytes = sizeof(struct vcpu_state) };
+		vcpu_save(image->vm->vcpu[i], (struct vcpu_state *)(record + 1));
+		is_good = is_good && image_take_vcpu(image, record, (u32)ALIGN_UP(sizeof(*record) + record->bytes, 8), &reason);
+	}
+	if (is_good)
+		image_apply(image);
+	rewind(image);
+}
+
 void image_apply(struct image *image)
 {
 	u8 *slot = image->state;

@@ -284,6 +284,9 @@ static void take_copy_record(struct receive *receive)
 		is_good = arrive_open_pages(arrival, payload, &reason);
 		receive->is_in_pages = is_good;
 		break;
+	case WIRE_DELTA:
+		is_good = arrive_take_delta(arrival, payload, bytes, &reason);
+		break;
 	case WIRE_ZERO:
 		is_good = arrive_take_zero(arrival, payload, &reason);
 		break;
@@ -324,7 +327,7 @@ static bool is_expected(const struct receive *receive, u32 type)
 	static const u32 expected[RECEIVE_PHASE_COUNT] = {
 		[RECEIVE_CONNECTED] = TYPE(WIRE_HELLO),
 		[RECEIVE_GREETED] = TYPE(WIRE_ERROR),
-		[RECEIVE_ACCEPTED] = TYPE(WIRE_PAGES) | TYPE(WIRE_ZERO) | TYPE(WIRE_ROUND_END) | TYPE(WIRE_DEVICE) |
+		[RECEIVE_ACCEPTED] = TYPE(WIRE_PAGES) | TYPE(WIRE_DELTA) | TYPE(WIRE_ZERO) | TYPE(WIRE_ROUND_END) | TYPE(WIRE_DEVICE) |
 				     TYPE(WIRE_VCPU) | TYPE(WIRE_PAUSE_STATE) | TYPE(WIRE_ERROR),
 		[RECEIVE_HOLDING] = handover | TYPE(WIRE_ERROR),
 		[RECEIVE_STARTED] = handover | TYPE(WIRE_ERROR) | TYPE(WIRE_RECEIPT),

@@ -11,6 +11,7 @@
 
 #define CHUNK_PAGES 512
 #define PAGE_ON_WIRE (4096 + 32)          /* a PAGES record with one page */
+#define PAGE_WORK_BYTES 512               /* finding, comparing and digesting a page, as if it were sending */
 #define FIXED_DEFAULT_NS (400 * NS_PER_US)
 #define RATE_BYTES_MIN (64 * KIB)         /* less than this measures the round trip, not the rate */
 #define RATE_UNKNOWN (50 * MIB)           /* per second, before anything was measured */
@@ -79,6 +80,11 @@ void rounds_learn_rate(struct rounds *rounds, u64 bytes, u64 active_ns)
 		rounds->bytes_per_sec = (3 * rounds->bytes_per_sec + rate) / 4;
 }
 
+void rounds_learn_page(struct rounds *rounds, u64 bytes)
+{
+	rounds->page_bytes = MIN(bytes + PAGE_WORK_BYTES, (u64)PAGE_ON_WIRE);
+}
+
 void rounds_learn_rtt(struct rounds *rounds, u64 rtt_ns)
 {
 	if (!rounds->rtt_ns || rtt_ns < rounds->rtt_ns)
@@ -120,7 +126,7 @@ enum rounds_decision rounds_decide(struct rounds *rounds, u64 dirty_pages, u64 n
 
 	rounds->predicted_ns = rounds_predict_ns(rounds, dirty_pages);
 	note_progress(rounds, now_ns);
-	fits = rounds->predicted_ns <= rounds->limit_ns;
+	fits = rounds->predicted_ns <= rounds->limit_ns && (rounds->number >= ROUNDS_LEAST || !dirty_pages);
 	is_worth_it = fits && is_worth_polishing(rounds, dirty_pages);
 	rounds->last_dirty_count = dirty_pages;
 	rounds_start(rounds, dirty_pages);

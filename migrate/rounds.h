@@ -16,6 +16,7 @@
 
 #define ROUNDS_STUN_DEFAULT_NS (5 * NS_PER_MS)
 #define ROUNDS_PATIENCE_NS (60 * NS_PER_SEC) /* without progress, then the move is given up */
+#define ROUNDS_LEAST 2                       /* the tail is short when its pages went in short rounds before */
 #define ROUNDS_POLISH_MAX 3                  /* more rounds after the limit is met, while they still pay */
 
 enum rounds_decision { ROUNDS_AGAIN, ROUNDS_STOP, ROUNDS_HOPELESS };
@@ -55,6 +56,8 @@ void rounds_sent(struct rounds *rounds, u64 first, u32 count);
 
 /* What was learned: bytes in a span in which something was on its way all the time; a round trip. */
 void rounds_learn_rate(struct rounds *rounds, u64 bytes, u64 active_ns);
+/* What a page of a short round took on the stream: later ones are sent as differences. */
+void rounds_learn_page(struct rounds *rounds, u64 bytes);
 void rounds_learn_rtt(struct rounds *rounds, u64 rtt_ns);
 
 /* The stun if the guest stopped with so many pages to be sent. */

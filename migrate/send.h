@@ -11,6 +11,7 @@
 
 #include "kernel/list.h"
 #include "migrate/compat.h"
+#include "migrate/delta.h"
 #include "migrate/digest.h"
 #include "migrate/durable.h"
 #include "migrate/pace.h"
@@ -65,6 +66,8 @@ struct send {
 	/* copying */
 	struct rounds rounds;
 	struct digest_map digests;
+	struct delta delta;
+	bool is_small_round;           /* pages go one by one, as differences where that is less */
 	u64 *acked;                    /* bitmap: the destination has the page's last collected content */
 	u64 acked_count;
 	bool is_tracking;

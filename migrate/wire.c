@@ -56,6 +56,7 @@ static const struct wire_limits {
 	[WIRE_ABORTED] = { sizeof(struct wire_epoch), sizeof(struct wire_epoch), WIRE_FROM_DESTINATION },
 	[WIRE_OWNED] = { sizeof(struct wire_epoch), sizeof(struct wire_epoch), WIRE_FROM_SOURCE },
 	[WIRE_ERROR] = { sizeof(struct wire_reason), sizeof(struct wire_reason), BOTH },
+	[WIRE_DELTA] = { sizeof(struct wire_delta), sizeof(struct wire_delta) + PAGE_DATA, WIRE_FROM_SOURCE },
 	[WIRE_RECEIPT] = { sizeof(struct receipt), sizeof(struct receipt), WIRE_FROM_SOURCE },
 };
 

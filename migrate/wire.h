@@ -57,6 +57,7 @@ enum wire_type {
 	WIRE_OWNED = 18,      /* source: the guest runs at the source under this newer epoch; forget older copies */
 	WIRE_ERROR = 19,      /* either: why the session ends */
 	WIRE_RECEIPT = 20,    /* source, after ACK */
+	WIRE_DELTA = 21,      /* source: the lines of a page that changed since it was sent */
 	WIRE_TYPE_COUNT
 };
 
@@ -119,6 +120,12 @@ struct wire_pages {
 	u32 count;
 	u32 reserved;
 	u64 digest;          /* sum of digest_mix over the pages */
+};
+
+struct wire_delta {
+	u64 page;
+	u64 lines;           /* a bit for each line of 64 bytes; they follow */
+	u64 digest;          /* digest_mix of the whole page */
 };
 
 struct wire_zero {

@@ -4,7 +4,7 @@
  * every one of them exactly one copy of the guest runs, it has the memory and state that it should
  * have, and nothing is leaked on either host.
  */
-/* SOURCES: migrate/arrive.c migrate/codes.c migrate/commit.c migrate/compat.c migrate/copy.c migrate/digest.c
+/* SOURCES: migrate/arrive.c migrate/codes.c migrate/commit.c migrate/compat.c migrate/copy.c migrate/delta.c migrate/digest.c
    migrate/durable.c migrate/greet.c migrate/handover.c migrate/image.c migrate/migrate.c migrate/pace.c migrate/peer.c
    migrate/receipt.c migrate/receive.c migrate/rounds.c migrate/send.c migrate/stun.c migrate/wire.c
    kernel/errno.c kernel/fmt.c kernel/str.c net/address.c tests/host/fake/heap_fake.c tests/host/fake/shell_fake.c
