@@ -202,7 +202,7 @@ bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, 
 	u8 *page;
 
 	if (!is_range(arrival, delta->page, 1) ||
-	    bytes != sizeof(*delta) + (u32)__builtin_popcountll(delta->lines) * DELTA_LINE_BYTES) {
+	    bytes != sizeof(*delta) + bits_count(delta->lines) * DELTA_LINE_BYTES) {
 		wire_reason_set(reason, "E-PROTOCOL", "the peer sent a difference that does not fit a page");
 		return false;
 	}

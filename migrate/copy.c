@@ -190,7 +190,7 @@ static u32 send_one(struct send *send, u64 index, const u8 *page)
 	fill_pages(send, send->staging, index, page, 1);
 	record.digest = ((const struct wire_pages *)(send->staging + sizeof(struct wire_header)))->digest;
 	record.lines = delta_lines(&send->delta, index, content);
-	if (__builtin_popcountll(record.lines) > DELTA_LINES_MAX) {
+	if (bits_count(record.lines) > DELTA_LINES_MAX) {
 		bytes = RECORD_HEAD + PAGE_BYTES;
 		stream_send(send->wire.stream, send->staging, bytes);
 	} else {
