@@ -123,3 +123,16 @@ void vm_reset_devices(struct vm *vm)
 	list_for_each(dev, &vm->devices, struct device, link)
 		dev->type->reset(dev);
 }
+
+bool vm_is_busy(struct vm *vm)
+{
+	bool is_busy = false;
+
+	lock_take(&vm->lock);
+	list_for_each(dev, &vm->devices, struct device, link) {
+		if (dev->type->is_busy && dev->type->is_busy(dev))
+			is_busy = true;
+	}
+	lock_give(&vm->lock);
+	return is_busy;
+}

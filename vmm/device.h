@@ -46,6 +46,8 @@ struct device_type {
 	void (*start)(struct device *dev);
 	/* Fold wires back into state; no timer of the device runs after this. */
 	void (*stop)(struct device *dev);
+	/* Something is half-way that will soon be whole (a line being sent): a good moment to stop comes soon. Optional. */
+	bool (*is_busy)(const struct device *dev);
 	/* Before the device is freed; it is stopped. vm->lock is not held, so it may wait (timer_cancel). Optional. */
 	void (*detach)(struct device *dev);
 
@@ -95,6 +97,8 @@ int vm_attach(struct vm *vm, const struct device_type *type);
 /* NULL if there is none. */
 struct device *vm_device(struct vm *vm, const struct device_type *type, u32 instance);
 void vm_detach_all(struct vm *vm);
+/* Is any device busy? Takes vm->lock. A hint that may be stale at once. */
+bool vm_is_busy(struct vm *vm);
 
 /* All devices in the order of attachment, those that are not yet started; and all, backwards. */
 void vm_start_devices(struct vm *vm);

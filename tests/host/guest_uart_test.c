@@ -286,8 +286,22 @@ static void clearing_a_fifo(void **state)
 
 int main(void)
 {
+/* A move waits a moment for the end of a line that is being sent. */
+static void busy_while_a_driver_has_more_to_say(void **state)
+{
+	(void)state;
+	open_port();
+	assert_false(vm_is_busy(&f->vm));
+	out(IER, 0x07);
+	assert_true(vm_is_busy(&f->vm));
+	out(THR, 'x');
+	out(IER, 0x05);
+	assert_false(vm_is_busy(&f->vm));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(busy_while_a_driver_has_more_to_say),
 		TEST(linux_finds_a_16550a),
 		TEST(scratch_and_divisor),
 		TEST(output_arrives_in_order),

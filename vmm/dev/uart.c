@@ -357,6 +357,16 @@ static void uart_start(struct device *dev)
 }
 
 static void uart_stop(struct device *dev) { (void)dev; }
+
+/* A driver that wants to know when it may send more has not come to the end of what it is saying. */
+static bool uart_is_busy(const struct device *dev)
+{
+	const struct uart_state *state = dev->state;
+
+	return (state->ier & IER_TX) || state->tx_count;
+}
+
 static void uart_detach(struct device *dev) { dev->vm->uart = NULL; }
 
-DEVICE_TYPE(uart, 1, 48, .detach = uart_detach, .port_read = uart_port_read, .port_write = uart_port_write);
+DEVICE_TYPE(uart, 1, 48, .is_busy = uart_is_busy, .detach = uart_detach, .port_read = uart_port_read,
+	    .port_write = uart_port_write);
