@@ -284,8 +284,6 @@ static void clearing_a_fifo(void **state)
 	assert_int_equal(fake_count(f, EVENT_OUTPUT, 0), 0);
 }
 
-int main(void)
-{
 /* A move waits a moment for the end of a line that is being sent. */
 static void busy_while_a_driver_has_more_to_say(void **state)
 {
@@ -299,6 +297,8 @@ static void busy_while_a_driver_has_more_to_say(void **state)
 	assert_false(vm_is_busy(&f->vm));
 }
 
+int main(void)
+{
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(busy_while_a_driver_has_more_to_say),
