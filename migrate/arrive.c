@@ -16,6 +16,8 @@
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
 
+#define SPENT_NS (50 * NS_PER_MS)
+#define FREED_AT_ONCE 64
 #define ELAPSED_MAX_NS (365ull * 24 * 3600 * NS_PER_SEC)
 
 static u64 piece_count(const struct arrival *arrival)
@@ -105,6 +107,14 @@ static void free_arrival(struct arrival *arrival)
 	durable_put(arrival->record);
 	list_remove(&arrival->link);
 	heap_free(arrival);
+}
+
+bool arrive_free_some(struct arrival *arrival)
+{
+	if (!digest_map_fini_some(&arrival->digests, FREED_AT_ONCE))
+		return false;
+	free_arrival(arrival);
+	return true;
 }
 
 void arrive_destroy(struct arrival *arrival)
@@ -323,5 +333,7 @@ void arrive_start(struct arrival *arrival, u64 elapsed_ns, u64 *resume_ns, u64 *
 	*resume_ns = running - start;
 	*announce_ns = clock_now_ns() - running;
 	arrival->vm = NULL;
-	free_arrival(arrival);
+	arrival->spent_at_ns = running + SPENT_NS;
+	list_remove(&arrival->link);
+	list_add_tail(&migration->spent, &arrival->link);
 }

@@ -28,6 +28,7 @@ struct arrival {
 	u64 pages_verified;
 	u64 offer_digest;
 	char from[WIRE_HOST_MAX];
+	u64 spent_at_ns;       /* the guest was started: what is left of the arrival is freed from this time on */
 
 	/* The PAGES record whose data comes in. */
 	u64 run_next;
@@ -54,5 +55,10 @@ bool arrive_end_round(struct arrival *arrival, struct wire *wire, const struct w
 /* All was sent: compares the digest and loads the state. ready is filled. */
 bool arrive_verify(struct arrival *arrival, const struct wire_pause_state *state, struct wire_ready *ready,
 		   struct wire_reason *reason);
-/* Runs the guest: it is this host's now. elapsed_ns passed since it stopped. The arrival is freed. */
+/* Frees a part of an arrival whose guest was started. True: all of it. */
+bool arrive_free_some(struct arrival *arrival);
+/*
+ * Runs the guest: it is this host's now. elapsed_ns passed since it stopped. The arrival is not in the list
+ * any more; it is freed by and by, as the guest's first moments here are not the time for housekeeping.
+ */
 void arrive_start(struct arrival *arrival, u64 elapsed_ns, u64 *resume_ns, u64 *announce_ns);

@@ -27,7 +27,9 @@
 
 static void forget_dirty(struct send *send)
 {
-	for (u64 i = 0; i < BITMAP_WORDS(send->rounds.page_count); i++) {
+	u64 words = BITMAP_WORDS(send->rounds.page_count);
+
+	for (u64 i = 0; (i = rounds_next_word(send->rounds.todo, words, i)) < words; i++) {
 		send->acked_count -= bits_count(send->acked[i] & send->rounds.todo[i]);
 		send->acked[i] &= ~send->rounds.todo[i];
 	}

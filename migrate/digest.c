@@ -153,14 +153,22 @@ int digest_map_init(struct digest_map *map, u64 page_count)
 	return 0;
 }
 
-void digest_map_fini(struct digest_map *map)
+bool digest_map_fini_some(struct digest_map *map, u32 count)
 {
 	u64 pieces = (map->page_count + PIECE_PAGES - 1) / PIECE_PAGES;
 
-	for (u64 i = 0; map->piece && i < pieces; i++)
-		heap_free(map->piece[i]);
+	for (; map->piece && map->freed_count < pieces && count; count--)
+		heap_free(map->piece[map->freed_count++]);
+	if (map->piece && map->freed_count < pieces)
+		return false;
 	heap_free(map->piece);
 	*map = (struct digest_map){ .page_count = 0 };
+	return true;
+}
+
+void digest_map_fini(struct digest_map *map)
+{
+	digest_map_fini_some(map, ~0u);
 }
 
 void digest_map_set(struct digest_map *map, u64 index, u64 mixed)

@@ -35,6 +35,7 @@ u64 digest_mix(u64 index, u64 digest);
 struct digest_map {
 	u64 **piece;         /* mixed digests; 0: not known */
 	u64 page_count;
+	u64 freed_count;     /* pieces */
 	u64 root;
 	u64 known_count;
 };
@@ -42,5 +43,7 @@ struct digest_map {
 /* 0 or -ENOMEM. Nothing is known at first. */
 int digest_map_init(struct digest_map *map, u64 page_count);
 void digest_map_fini(struct digest_map *map);
+/* A part of that: at most count pieces. True when all is freed. */
+bool digest_map_fini_some(struct digest_map *map, u32 count);
 /* The page has a new content. */
 void digest_map_set(struct digest_map *map, u64 index, u64 mixed);

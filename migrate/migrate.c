@@ -54,12 +54,25 @@ static u64 next_deadline_ns(void)
 		next = MIN(next, send->is_over ? ~0ull : send_deadline_ns(send));
 	list_for_each(receive, &migration->receives, struct receive, link)
 		next = MIN(next, receive->deadline_ns);
+	list_for_each(arrival, &migration->spent, struct arrival, link)
+		next = MIN(next, arrival->spent_at_ns);
 	return next;
+}
+
+/* Piece by piece, beside the guest that was started. */
+static bool free_spent(void)
+{
+	struct arrival *arrival = list_first(&migration->spent, struct arrival, link);
+
+	if (!arrival || clock_now_ns() < arrival->spent_at_ns)
+		return false;
+	arrive_free_some(arrival);
+	return true;
 }
 
 bool migrate_poll(void)
 {
-	bool has_more = false;
+	bool has_more = free_spent();
 
 	list_for_each_safe(receive, &migration->receives, struct receive, link)
 		has_more |= receive_poll(receive);
@@ -107,6 +120,7 @@ void migrate_setup(struct migration *m, const char *host)
 	list_init(&m->sends);
 	list_init(&m->receives);
 	list_init(&m->arrivals);
+	list_init(&m->spent);
 	vm_on_destroy = on_vm_destroy;
 }
 

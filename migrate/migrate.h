@@ -28,6 +28,7 @@ struct migration {
 	struct list sends;
 	struct list receives;
 	struct list arrivals;
+	struct list spent;           /* arrivals whose guests were started; to be freed */
 	struct peer peer[PEERS_MAX]; /* in the order in which they were added */
 	u32 peer_count;
 	struct kept_receipt receipt[RECEIPTS_KEPT]; /* a ring */

@@ -45,9 +45,30 @@ void rounds_fini(struct rounds *rounds)
 	rounds->todo = NULL;
 }
 
+u64 rounds_next_word(const u64 *map, u64 words, u64 from)
+{
+	/* Eight at a time: of a large guest's map nearly all of it is empty in the stun. */
+	while (from + 8 <= words && !(map[from] | map[from + 1] | map[from + 2] | map[from + 3] | map[from + 4] |
+				      map[from + 5] | map[from + 6] | map[from + 7]))
+		from += 8;
+	while (from < words && !map[from])
+		from++;
+	return from;
+}
+
+static u64 next_page(const struct rounds *rounds)
+{
+	u64 word = rounds->cursor / 64, words = BITMAP_WORDS(rounds->page_count);
+
+	if (word < words && rounds->todo[word] >> (rounds->cursor % 64))
+		return bitmap_next(rounds->todo, rounds->page_count, rounds->cursor);
+	word = rounds_next_word(rounds->todo, words, word + 1);
+	return word < words ? bitmap_next(rounds->todo, rounds->page_count, word * 64) : rounds->page_count;
+}
+
 u32 rounds_next(struct rounds *rounds, u32 max, u64 *first)
 {
-	u64 at = bitmap_next(rounds->todo, rounds->page_count, rounds->cursor);
+	u64 at = next_page(rounds);
 	u64 end = MIN(rounds->page_count, ALIGN_DOWN(at, CHUNK_PAGES) + CHUNK_PAGES);
 	u32 count = 0;
 

@@ -54,6 +54,9 @@ u32 rounds_next(struct rounds *rounds, u32 max, u64 *first);
 /* The first count pages of that run were put on the stream. */
 void rounds_sent(struct rounds *rounds, u64 first, u32 count);
 
+/* The first word at or after from that is not 0, or words. */
+u64 rounds_next_word(const u64 *map, u64 words, u64 from);
+
 /* What was learned: bytes in a span in which something was on its way all the time; a round trip. */
 void rounds_learn_rate(struct rounds *rounds, u64 bytes, u64 active_ns);
 /* What a page of a short round took on the stream: later ones are sent as differences. */

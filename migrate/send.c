@@ -479,7 +479,7 @@ bool send_poll(struct send *send)
 	take_events(send);
 	if (!send->is_over && send->phase == SEND_COPYING)
 		has_more = copy_poll(send);
-	if (!send->is_over && (send->phase == SEND_HALTING || send->phase == SEND_TAIL))
+	if (!send->is_over && send->phase >= SEND_WAITING && send->phase <= SEND_TAIL)
 		has_more = stun_poll(send);
 	return has_more || send->is_over;
 }
@@ -524,7 +524,8 @@ const char *send_phase_name(const struct send *send)
 {
 	static const char *const names[SEND_PHASE_COUNT] = {
 		[SEND_DIALLED] = "connecting", [SEND_GREETED] = "greeting", [SEND_OFFERED] = "reserving",
-		[SEND_COPYING] = "copying", [SEND_ROUND_ENDED] = "copying", [SEND_HALTING] = "stopping",
+		[SEND_COPYING] = "copying", [SEND_ROUND_ENDED] = "copying",
+		[SEND_WAITING] = "stopping", [SEND_HALTING] = "stopping",
 		[SEND_TAIL] = "sending the rest", [SEND_PAUSED] = "verifying", [SEND_GIVEN] = "handing over",
 		[SEND_DETACHED] = "given, peer silent",
 	};

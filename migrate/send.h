@@ -29,6 +29,7 @@ enum send_phase {
 	SEND_OFFERED,      /* the destination decides and reserves */
 	SEND_COPYING,      /* a round is being sent */
 	SEND_ROUND_ENDED,  /* the destination catches up */
+	SEND_WAITING,      /* for the end of what a device is doing, a moment at most */
 	SEND_HALTING,      /* the guest is leaving the CPUs; from here on it stands still */
 	SEND_TAIL,         /* last pages */
 	SEND_PAUSED,       /* all was sent; waiting for READY */
@@ -84,7 +85,7 @@ struct send {
 	struct receipt_round round;
 
 	/* the stun */
-	u64 start_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns, committed_ns;
+	u64 start_ns, quiet_until_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns, committed_ns;
 	u64 state_bytes;
 	u64 offer_digest;
 	u32 stun_attempts;

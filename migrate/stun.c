@@ -14,6 +14,7 @@
 #include "migrate/migrate.h"
 #include "vmm/vm.h"
 
+#define QUIET_NS (2 * NS_PER_MS)   /* a good moment is waited for this long */
 #define HALT_NS (1 * NS_PER_SEC)
 #define HALT_SPIN_NS (30 * NS_PER_US)
 #define READY_NS_MIN (1 * NS_PER_SEC)
@@ -22,6 +23,12 @@
 #define ATTEMPTS_MAX 5             /* stops that found more dirty pages than predicted */
 
 void stun_start(struct send *send)
+{
+	send->quiet_until_ns = clock_now_ns() + QUIET_NS;
+	send_set_phase(send, SEND_WAITING, HALT_NS);
+}
+
+static void halt(struct send *send)
 {
 	send->receipt.predicted_stun_us = send->rounds.predicted_ns / NS_PER_US;
 	send->round = (struct receipt_round){ .pages = 0 };
@@ -95,6 +102,11 @@ static bool send_rest(struct send *send)
 
 bool stun_poll(struct send *send)
 {
+	if (send->phase == SEND_WAITING) {
+		if (vm_is_busy(send->vm) && clock_now_ns() < send->quiet_until_ns)
+			return true;
+		halt(send);
+	}
 	if (send->phase == SEND_HALTING && (!wait_halted(send->vm) || !harvest(send)))
 		return !send->is_over;
 	return send_rest(send);

@@ -189,6 +189,29 @@ static void a_slow_halt_is_waited_for(void **state)
 	assert_runs_on(HOST2);
 }
 
+/* A device is in the middle of something: its end is waited for, but not for ever. */
+static void a_quiet_moment_is_waited_for(void **state)
+{
+	(void)state;
+	start_world();
+	fake_busy_polls = 3;
+	assert_non_null(move_from(HOST1, "web1", &defaults));
+	assert_true(fake_run(are_sessions_over, MANY));
+	assert_runs_on(HOST2);
+	assert_int_equal(fake_busy_polls, 0);
+}
+
+static void a_guest_never_quiet_moves_too(void **state)
+{
+	(void)state;
+	start_world();
+	fake_busy_polls = ~0u;
+	assert_non_null(move_from(HOST1, "web1", &defaults));
+	assert_true(fake_run(are_sessions_over, MANY));
+	assert_runs_on(HOST2);
+	fake_busy_polls = 0;
+}
+
 /* --- convergence --- */
 
 static void a_guest_that_writes_too_much_stays(void **state)
@@ -771,6 +794,8 @@ int main(void)
 		T(pieces_of_any_length_do),
 		T(two_moves_cross),
 		T(a_slow_halt_is_waited_for),
+		T(a_quiet_moment_is_waited_for),
+		T(a_guest_never_quiet_moves_too),
 		T(a_guest_that_writes_too_much_stays),
 		T(a_new_limit_ends_a_stalled_move),
 		T(the_rate_limit_is_kept),

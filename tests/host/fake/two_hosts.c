@@ -146,6 +146,9 @@ void fake_host_crash(u32 host)
 		receive->is_over = true;
 	}
 	migrate_poll();
+	fake_now_ns += NS_PER_SEC;
+	while (!list_is_empty(&migration->spent))
+		migrate_poll();
 	boot(host);
 }
 
@@ -335,6 +338,14 @@ void vm_settle(struct vm *vm)
 {
 	assert_false(fake_of(vm)->runs);
 	fake_of(vm)->is_settled = true;
+}
+
+unsigned fake_busy_polls;
+
+bool vm_is_busy(struct vm *vm)
+{
+	(void)vm;
+	return fake_busy_polls && fake_busy_polls--;
 }
 
 bool vm_wants_attention(const struct vm *vm) { return fake_of(vm)->wants_attention; }

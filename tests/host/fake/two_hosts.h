@@ -92,3 +92,6 @@ void fake_net_heal(void);
 /* The host loses all it knows, as by a power cut, and starts anew. */
 void fake_host_crash(u32 host);
 unsigned fake_stream_count(void);
+
+/* vm_is_busy says yes this many times more. */
+extern unsigned fake_busy_polls;
