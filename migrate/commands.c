@@ -16,6 +16,7 @@ typedef unsigned long long ull;
 
 #define STUN_MIN_NS (100 * NS_PER_US)
 #define STUN_MAX_NS (60 * NS_PER_SEC)
+#define LINE_MAX 240
 #define RATE_MIN (1000000ull) /* bits per second */
 
 /* --- words of the command line --- */
@@ -90,19 +91,30 @@ static enum cmd_result fail(struct shell *shell, const char *code, const char *w
 
 /* --- progress --- */
 
-static void show_progress(struct shell *shell, const struct send *send)
+/* One line that says all: phase, what remains, speeds, and what is predicted. */
+static void describe(const struct send *send, char *line, size_t size)
 {
 	const struct rounds *rounds = &send->rounds;
-	char advice[80] = "";
+	char advice[80] = "", end[24] = "?";
 
+	if (send_end_ns(send))
+		fmt_snprintf(end, sizeof(end), "%llu ms", (ull)(send_end_ns(send) / NS_PER_MS + 1));
 	if (rounds_are_stalled(rounds))
-		fmt_snprintf(advice, sizeof(advice), " not converging: needs stun=%llums or rate=%lluM",
+		fmt_snprintf(advice, sizeof(advice), "; not converging: needs stun=%llums or rate=%lluM",
 			     (ull)(rounds->predicted_ns / NS_PER_MS + 1),
 			     (ull)(rounds_needed_rate(rounds) * 8 / 1000000 + 1));
-	shell_progress(shell, "%s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, stun %llu us%s",
-		       send->receipt.vm, send_phase_name(send), rounds->number, send_remaining_percent(send),
-		       (ull)rounds->bytes_per_sec * 8 / 1000000, (ull)send->dirty_per_sec,
-		       (ull)rounds->predicted_ns / NS_PER_US, advice);
+	fmt_snprintf(line, size, "%s to %s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, stun %llu us, "
+		     "end in %s%s", send->receipt.vm, send->receipt.to, send_phase_name(send), rounds->number,
+		     send_remaining_percent(send), (ull)send_bytes_per_sec(send) * 8 / 1000000,
+		     (ull)send->dirty_per_sec, (ull)rounds->predicted_ns / NS_PER_US, end, advice);
+}
+
+static void show_progress(struct shell *shell, const struct send *send)
+{
+	char line[LINE_MAX];
+
+	describe(send, line, sizeof(line));
+	shell_progress(shell, "%s", line);
 }
 
 static void stop_watching(void) { migration->is_watched = false; }
@@ -299,16 +311,10 @@ SHELL_COMMAND(migrate_check) = {
 static void show_send(struct shell *shell, const struct send *send)
 {
 	const struct rounds *rounds = &send->rounds;
-	bool is_stalled = rounds_are_stalled(rounds);
+	char line[LINE_MAX];
 
-	shell_print(shell, "%s to %s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, predicted stun %llu us\n",
-		    send->receipt.vm, send->receipt.to, send_phase_name(send), rounds->number,
-		    send_remaining_percent(send), (ull)rounds->bytes_per_sec * 8 / 1000000, (ull)send->dirty_per_sec,
-		    (ull)rounds->predicted_ns / NS_PER_US);
-	if (is_stalled)
-		shell_print(shell, "  not converging: needs stun=%llums or rate=%lluM\n",
-			    (ull)(rounds->predicted_ns / NS_PER_MS + 1),
-			    (ull)(rounds_needed_rate(rounds) * 8 / 1000000 + 1));
+	describe(send, line, sizeof(line));
+	shell_print(shell, "%s\n", line);
 	json_open_object(shell, NULL);
 	json_string(shell, "direction", "out");
 	json_string(shell, "vm", send->receipt.vm);
@@ -318,10 +324,11 @@ static void show_send(struct shell *shell, const struct send *send)
 	json_u64(shell, "remaining_percent", send_remaining_percent(send));
 	json_u64(shell, "bytes_sent", send->receipt.bytes_sent);
 	json_u64(shell, "acked_pages", send->acked_count);
-	json_u64(shell, "throughput_bps", rounds->bytes_per_sec * 8);
+	json_u64(shell, "throughput_bps", send_bytes_per_sec(send) * 8);
+	json_u64(shell, "end_us", send_end_ns(send) / NS_PER_US);
 	json_u64(shell, "dirty_pages_per_s", send->dirty_per_sec);
 	json_u64(shell, "predicted_stun_us", rounds->predicted_ns / NS_PER_US);
-	json_bool(shell, "is_converging", !is_stalled);
+	json_bool(shell, "is_converging", !rounds_are_stalled(rounds));
 	json_close_object(shell);
 }
 

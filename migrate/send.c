@@ -541,3 +541,22 @@ unsigned send_remaining_percent(const struct send *send)
 		return send->phase < SEND_COPYING ? 100 : 0;
 	return (unsigned)((rounds->todo_count * 100 + rounds->round_pages - 1) / rounds->round_pages);
 }
+
+u64 send_bytes_per_sec(const struct send *send)
+{
+	if (send->phase == SEND_COPYING && send->round.bytes >= MIB && send->active_ns >= NS_PER_MS)
+		return send->round.bytes * 1000 / (send->active_ns / NS_PER_US) * 1000;
+	return send->rounds.bytes_per_sec;
+}
+
+u64 send_end_ns(const struct send *send)
+{
+	u64 rate = send_bytes_per_sec(send), rest;
+
+	if (send->options.rate_bytes)
+		rate = MIN(rate, send->options.rate_bytes);
+	if (send->phase < SEND_COPYING || rate < KIB)
+		return 0;
+	rest = send->rounds.todo_count * send->rounds.page_bytes;
+	return rest * (NS_PER_SEC / KIB) / (rate / KIB) + send->rounds.limit_ns;
+}
