@@ -46,8 +46,8 @@ static struct vm *make_vm(const struct wire_offer *offer, struct compat *compat)
 		heap_free(config);
 	}
 	if (err)
-		compat_add(compat, err == -ENOMEM ? "E-NO-MEMORY" : "E-VM-REFUSED", "this host cannot make the VM: %s",
-			   why ? why : errno_name(err));
+		compat_add(compat, err == -ENOMEM ? "E-NO-MEMORY" : "E-VM-REFUSED",
+			   "this host cannot make the VM: %s", why ? why : errno_name(err));
 	return err ? NULL : vm;
 }
 
@@ -62,8 +62,8 @@ static int reserve(struct arrival *arrival)
 	return arrival->round_map && arrival->round_pieces ? 0 : -ENOMEM;
 }
 
-struct arrival *arrive_create(const struct wire_hello *hello, const struct wire_offer *offer, u32 bytes,
-			      struct compat *compat)
+struct arrival *arrive_create(const struct wire_hello *hello, const struct wire_offer *offer,
+			      u32 bytes, struct compat *compat)
 {
 	struct arrival *arrival;
 
@@ -83,7 +83,8 @@ struct arrival *arrive_create(const struct wire_hello *hello, const struct wire_
 		arrival->vm->epoch = hello->epoch;
 		arrival->vm->migration = arrival;
 		arrival->epoch = hello->epoch;
-		arrival->offer_digest = digest_mix(DIGEST_ORDINAL_OFFER, digest_bytes(offer, bytes));
+		arrival->offer_digest = digest_mix(DIGEST_ORDINAL_OFFER,
+						   digest_bytes(offer, bytes));
 		str_copy(arrival->from, sizeof(arrival->from), hello->host);
 		compat_check_devices(compat, arrival->vm, offer);
 		arrival->record = durable_get(hello->vm_id, offer->name);
@@ -161,10 +162,12 @@ static void note_page(struct arrival *arrival, u64 index, u64 mixed)
 	bitmap_set(arrival->round_pieces, index / WIRE_ACKED_MAX);
 }
 
-bool arrive_open_pages(struct arrival *arrival, const struct wire_pages *pages, struct wire_reason *reason)
+bool arrive_open_pages(struct arrival *arrival, const struct wire_pages *pages,
+		       struct wire_reason *reason)
 {
 	if (!is_range(arrival, pages->first, pages->count)) {
-		wire_reason_set(reason, "E-PROTOCOL", "the peer sent pages that the guest does not have");
+		wire_reason_set(reason, "E-PROTOCOL",
+				"the peer sent pages that the guest does not have");
 		return false;
 	}
 	arrival->run_next = pages->first;
@@ -191,7 +194,8 @@ bool arrive_take_pages(struct arrival *arrival, struct wire *wire, struct wire_r
 {
 	while (arrival->run_left) {
 		u8 *page = gmem_page(&arrival->vm->gmem, arrival->run_next);
-		size_t got = wire_data(wire, page + arrival->run_offset, PAGE_BYTES - arrival->run_offset);
+		size_t got = wire_data(wire, page + arrival->run_offset,
+				       PAGE_BYTES - arrival->run_offset);
 
 		if (!got)
 			return false;
@@ -205,7 +209,8 @@ bool arrive_take_pages(struct arrival *arrival, struct wire *wire, struct wire_r
 	return true;
 }
 
-bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, struct wire_reason *reason)
+bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes,
+		       struct wire_reason *reason)
 {
 	const struct wire_delta *delta = payload;
 	u64 mixed;
@@ -213,7 +218,8 @@ bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, 
 
 	if (!is_range(arrival, delta->page, 1) ||
 	    bytes != sizeof(*delta) + bits_count(delta->lines) * DELTA_LINE_BYTES) {
-		wire_reason_set(reason, "E-PROTOCOL", "the peer sent a difference that does not fit a page");
+		wire_reason_set(reason, "E-PROTOCOL",
+				"the peer sent a difference that does not fit a page");
 		return false;
 	}
 	page = gmem_page(&arrival->vm->gmem, delta->page);
@@ -223,20 +229,23 @@ bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, 
 	arrival->pages_verified++;
 	if (mixed == delta->digest)
 		return true;
-	wire_reason_set(reason, "E-DIGEST", "page %llu is not what was sent", (unsigned long long)delta->page);
+	wire_reason_set(reason, "E-DIGEST", "page %llu is not what was sent",
+			(unsigned long long)delta->page);
 	return false;
 }
 
-bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero, struct wire_reason *reason)
+bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero,
+		      struct wire_reason *reason)
 {
 	if (zero->count > WIRE_ZERO_MAX || !is_range(arrival, zero->first, zero->count)) {
-		wire_reason_set(reason, "E-PROTOCOL", "the peer sent zero pages that the guest does not have");
+		wire_reason_set(reason, "E-PROTOCOL",
+				"the peer sent zero pages that the guest does not have");
 		return false;
 	}
 	for (u64 i = zero->first; i < zero->first + zero->count; i++) {
 		void *page = gmem_page(&arrival->vm->gmem, i);
 
-		/* Most are zero already; reading costs less than writing, most of all in memory never touched. */
+		/* Most are zero already, and reading costs less than writing. */
 		if (!digest_is_zero_page(page))
 			memset(page, 0, PAGE_BYTES);
 		arrival->pages_verified++;
@@ -273,34 +282,42 @@ bool arrive_end_round(struct arrival *arrival, struct wire *wire, const struct w
 	if (wire_put(wire, WIRE_ROUND_DONE, &done, sizeof(done)))
 		return false;
 	stream_flush(wire->stream);
+	/* A good moment: the source looks for what was written meanwhile. */
 	if (end->round == 0)
-		image_rehearse(&arrival->image, wire->scratch); /* the source is busy with what was written meanwhile */
+		image_rehearse(&arrival->image, wire->scratch);
 	return true;
 }
 
 /* --- hand-over --- */
 
-static bool is_whole(const struct arrival *arrival, const struct wire_pause_state *state, struct wire_reason *reason)
+static bool is_whole(const struct arrival *arrival, const struct wire_pause_state *state,
+		     struct wire_reason *reason)
 {
 	const struct digest_map *digests = &arrival->digests;
 
 	if (state->epoch != arrival->epoch)
-		wire_reason_set(reason, "E-PROTOCOL", "the state is of another epoch than the offer");
-	else if (state->page_count != digests->page_count || digests->known_count != digests->page_count)
+		wire_reason_set(reason, "E-PROTOCOL",
+				"the state is of another epoch than the offer");
+	else if (state->page_count != digests->page_count ||
+		 digests->known_count != digests->page_count)
 		wire_reason_set(reason, "E-PROTOCOL", "only %llu of %llu pages came",
-				(unsigned long long)digests->known_count, (unsigned long long)digests->page_count);
-	else if (!image_is_complete(&arrival->image) || state->device_count != arrival->image.device_count ||
+				(unsigned long long)digests->known_count,
+				(unsigned long long)digests->page_count);
+	else if (!image_is_complete(&arrival->image) ||
+		 state->device_count != arrival->image.device_count ||
 		 state->vcpu_count != arrival->image.vcpu_count)
-		wire_reason_set(reason, "E-PROTOCOL", "the state of some device or vCPU did not come");
+		wire_reason_set(reason, "E-PROTOCOL",
+				"the state of some device or vCPU did not come");
 	else if (state->digest != digests->root + arrival->image.digest + arrival->offer_digest)
-		wire_reason_set(reason, "E-DIGEST", "memory and state here differ from the source's");
+		wire_reason_set(reason, "E-DIGEST",
+				"memory and state here differ from the source's");
 	else
 		return true;
 	return false;
 }
 
-bool arrive_verify(struct arrival *arrival, const struct wire_pause_state *state, struct wire_ready *ready,
-		   struct wire_reason *reason)
+bool arrive_verify(struct arrival *arrival, const struct wire_pause_state *state,
+		   struct wire_ready *ready, struct wire_reason *reason)
 {
 	u64 start = clock_now_ns(), verified;
 

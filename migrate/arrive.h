@@ -28,7 +28,7 @@ struct arrival {
 	u64 pages_verified;
 	u64 offer_digest;
 	char from[WIRE_HOST_MAX];
-	u64 spent_at_ns;       /* the guest was started: what is left of the arrival is freed from this time on */
+	u64 spent_at_ns;       /* after the start: freed from this time on */
 
 	/* The PAGES record whose data comes in. */
 	u64 run_next;
@@ -37,28 +37,32 @@ struct arrival {
 };
 
 /* Makes the VM and reserves all it needs. NULL: compat says why. */
-struct arrival *arrive_create(const struct wire_hello *hello, const struct wire_offer *offer, u32 bytes,
-			      struct compat *compat);
+struct arrival *arrive_create(const struct wire_hello *hello, const struct wire_offer *offer,
+			      u32 bytes, struct compat *compat);
 /* Frees the copy and its VM. */
 void arrive_destroy(struct arrival *arrival);
 struct arrival *arrive_find(const u8 vm_id[16]);
 struct arrival *arrive_named(const char *name);
 
 /* The records of the copy. False: *reason says what is wrong, and the session is over. */
-bool arrive_open_pages(struct arrival *arrival, const struct wire_pages *pages, struct wire_reason *reason);
+bool arrive_open_pages(struct arrival *arrival, const struct wire_pages *pages,
+		       struct wire_reason *reason);
 /* Page data of the open record. True: it is complete (or wrong: reason->code is set). */
 bool arrive_take_pages(struct arrival *arrival, struct wire *wire, struct wire_reason *reason);
-bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes, struct wire_reason *reason);
-bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero, struct wire_reason *reason);
+bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes,
+		       struct wire_reason *reason);
+bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero,
+		      struct wire_reason *reason);
 /* Says what came in this round: ACKED records, then ROUND_DONE. */
 bool arrive_end_round(struct arrival *arrival, struct wire *wire, const struct wire_round *end);
 /* All was sent: compares the digest and loads the state. ready is filled. */
-bool arrive_verify(struct arrival *arrival, const struct wire_pause_state *state, struct wire_ready *ready,
-		   struct wire_reason *reason);
+bool arrive_verify(struct arrival *arrival, const struct wire_pause_state *state,
+		   struct wire_ready *ready, struct wire_reason *reason);
 /* Frees a part of an arrival whose guest was started. True: all of it. */
 bool arrive_free_some(struct arrival *arrival);
 /*
- * Runs the guest: it is this host's now. elapsed_ns passed since it stopped. The arrival is not in the list
- * any more; it is freed by and by, as the guest's first moments here are not the time for housekeeping.
+ * Runs the guest: it is this host's now. elapsed_ns passed since it stopped. The arrival is not in
+ * the list any more; it is freed by and by, as the guest's first moments here are not the time for
+ * housekeeping.
  */
 void arrive_start(struct arrival *arrival, u64 elapsed_ns, u64 *resume_ns, u64 *announce_ns);

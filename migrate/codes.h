@@ -4,5 +4,8 @@
 
 struct error_code;
 
-/* The code by its word; for an unknown one, which a peer of another version may send, a general one. */
+/*
+ * The code by its word; for an unknown one, which a peer of another version may send, a general
+ * one.
+ */
 const struct error_code *migrate_code(const char *word);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The console's words for moves: migrate NAME to PEER, check, status, cancel, history, receipt, resolve. */
+/*
+ * The console's words for moves: migrate NAME to PEER, check, status, cancel, history, receipt,
+ * resolve.
+ */
 #include "kernel/errno.h"
 #include "kernel/fmt.h"
 #include "kernel/log.h"
@@ -84,7 +87,8 @@ static const char *complete_move(unsigned word, unsigned index)
 	return word == 2 ? nth_peer(index) : complete_vm(word, index);
 }
 
-static enum cmd_result fail(struct shell *shell, const char *code, const char *what, const char *why)
+static enum cmd_result fail(struct shell *shell, const char *code, const char *what,
+			    const char *why)
 {
 	return shell_fail(shell, migrate_code(code), what, "%s", why);
 }
@@ -100,11 +104,14 @@ static void describe(const struct send *send, char *line, size_t size)
 	if (send_end_ns(send))
 		fmt_snprintf(end, sizeof(end), "%llu ms", (ull)(send_end_ns(send) / NS_PER_MS + 1));
 	if (rounds_are_stalled(rounds))
-		fmt_snprintf(advice, sizeof(advice), "; not converging: needs stun=%llums or rate=%lluM",
+		fmt_snprintf(advice, sizeof(advice),
+			     "; not converging: needs stun=%llums or rate=%lluM",
 			     (ull)(rounds->predicted_ns / NS_PER_MS + 1),
 			     (ull)(rounds_needed_rate(rounds) * 8 / 1000000 + 1));
-	fmt_snprintf(line, size, "%s to %s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, stun %llu us, "
-		     "end in %s%s", send->receipt.vm, send->receipt.to, send_phase_name(send), rounds->number,
+	fmt_snprintf(line, size,
+		     "%s to %s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, "
+		     "stun %llu us, end in %s%s",
+		     send->receipt.vm, send->receipt.to, send_phase_name(send), rounds->number,
 		     send_remaining_percent(send), (ull)send_bytes_per_sec(send) * 8 / 1000000,
 		     (ull)send->dirty_per_sec, (ull)rounds->predicted_ns / NS_PER_US, end, advice);
 }
@@ -125,7 +132,8 @@ static enum cmd_result report(struct shell *shell)
 
 	stop_watching();
 	if (!kept)
-		return fail(shell, "E-NO-SUCH-MOVE", "migrate", "so many moves ended at once that its receipt is gone");
+		return fail(shell, "E-NO-SUCH-MOVE", "migrate",
+			    "so many moves ended at once that its receipt is gone");
 	receipt_show(shell, kept);
 	if (kept->receipt.result == RECEIPT_MOVED)
 		return CMD_OK;
@@ -154,7 +162,8 @@ static void watch_interrupt(struct shell *shell, void *context)
 
 /* --- migrate NAME to PEER --- */
 
-static bool take_options(const struct cmd_args *args, struct send_options *options, const char **what)
+static bool take_options(const struct cmd_args *args, struct send_options *options,
+			 const char **what)
 {
 	const char *stun = args_option(args, "stun"), *rate = args_option(args, "rate");
 
@@ -166,7 +175,8 @@ static bool take_options(const struct cmd_args *args, struct send_options *optio
 }
 
 /* The command again on a running move: new limits. */
-static enum cmd_result change_limits(struct shell *shell, struct send *send, const struct cmd_args *args)
+static enum cmd_result change_limits(struct shell *shell, struct send *send,
+				     const struct cmd_args *args)
 {
 	if (!args_option(args, "stun") && !args_option(args, "rate"))
 		return fail(shell, "E-MOVING", send->receipt.vm, "it is being moved already");
@@ -187,9 +197,11 @@ static bool find_ends(struct shell *shell, const struct cmd_args *args, struct v
 	if (!*vm)
 		fail(shell, "E-NO-SUCH-VM", args->word[0], "there is no such VM (vm list)");
 	else if (strcmp(args->word[1], "to"))
-		shell_fail(shell, migrate_code("E-BAD-VALUE"), args->word[1], "say: migrate %s to PEER", args->word[0]);
+		shell_fail(shell, migrate_code("E-BAD-VALUE"), args->word[1],
+			   "say: migrate %s to PEER", args->word[0]);
 	else if (peer_resolve(args->word[2], address))
-		fail(shell, "E-NO-SUCH-PEER", args->word[2], "neither a peer (peer list) nor an address");
+		fail(shell, "E-NO-SUCH-PEER", args->word[2],
+		     "neither a peer (peer list) nor an address");
 	else
 		return true;
 	return false;
@@ -208,7 +220,8 @@ static enum cmd_result run_move(struct shell *shell, const struct cmd_args *args
 		return CMD_FAILED;
 	send = send_of_vm(vm);
 	if (!take_options(args, send ? &send->options : &options, &what))
-		return fail(shell, "E-BAD-VALUE", what, "stun=100us to 60s, rate=1M or more (bits per second)");
+		return fail(shell, "E-BAD-VALUE", what,
+			    "stun=100us to 60s, rate=1M or more (bits per second)");
 	if (send)
 		return change_limits(shell, send, args);
 	send = send_start(vm, args->word[2], address, &options, &reason);
@@ -224,9 +237,15 @@ static enum cmd_result run_move(struct shell *shell, const struct cmd_args *args
 
 static const char *const move_options[] = { "stun", "rate", "--detach", NULL };
 SHELL_COMMAND(migrate_move) = {
-	.noun = "migrate", .verb = "*", .usage = "migrate NAME to PEER [stun=5ms] [rate=1G] [--detach]",
-	.help = "move a running VM to another host", .min_words = 3, .max_words = 3, .options = move_options,
-	.run = run_move, .complete = complete_move,
+	.noun = "migrate",
+	.verb = "*",
+	.usage = "migrate NAME to PEER [stun=5ms] [rate=1G] [--detach]",
+	.help = "move a running VM to another host",
+	.min_words = 3,
+	.max_words = 3,
+	.options = move_options,
+	.run = run_move,
+	.complete = complete_move,
 };
 
 /* --- migrate check --- */
@@ -236,7 +255,8 @@ static enum cmd_result report_check(struct shell *shell, const struct send *send
 	json_bool(shell, "tsc_trapped", send->accepted.is_tsc_trapped);
 	json_open_array(shell, "blocks");
 	for (u32 i = 0; i < send->compat.count; i++) {
-		shell_print(shell, "  %s (%s)\n", send->compat.reason[i].why, send->compat.reason[i].code);
+		shell_print(shell, "  %s (%s)\n", send->compat.reason[i].why,
+			    send->compat.reason[i].code);
 		json_open_object(shell, NULL);
 		json_string(shell, "code", send->compat.reason[i].code);
 		json_string(shell, "why", send->compat.reason[i].why);
@@ -246,7 +266,7 @@ static enum cmd_result report_check(struct shell *shell, const struct send *send
 	if (send->receipt.code[0])
 		return fail(shell, send->receipt.code, send->receipt.vm, send->receipt.why);
 	if (send->accepted.is_tsc_trapped)
-		shell_print(shell, "  its TSC runs at another rate there: each read of it would be slow\n");
+		shell_print(shell, "  its TSC runs at another rate there: reading it would be slow\n");
 	shell_print(shell, "nothing blocks it; %llu MiB would be free there after the move\n",
 		    (ull)(send->accepted.free_bytes / MIB));
 	return CMD_OK;
@@ -301,9 +321,14 @@ static enum cmd_result run_check(struct shell *shell, const struct cmd_args *arg
 }
 
 SHELL_COMMAND(migrate_check) = {
-	.noun = "migrate", .verb = "check", .usage = "migrate check NAME to PEER",
-	.help = "everything that would block the move, before a byte moves", .min_words = 3, .max_words = 3,
-	.run = run_check, .complete = complete_move,
+	.noun = "migrate",
+	.verb = "check",
+	.usage = "migrate check NAME to PEER",
+	.help = "everything that would block the move, before a byte moves",
+	.min_words = 3,
+	.max_words = 3,
+	.run = run_check,
+	.complete = complete_move,
 };
 
 /* --- migrate status --- */
@@ -334,11 +359,13 @@ static void show_send(struct shell *shell, const struct send *send)
 
 static void show_arrival(struct shell *shell, const struct arrival *arrival)
 {
-	const char *phase = !arrival->is_verified ? "coming in" : arrival->is_session_open ? "verified"
-										       : "held, peer silent";
+	const char *phase = !arrival->is_verified      ? "coming in"
+			    : arrival->is_session_open ? "verified"
+						       : "held, peer silent";
 
-	shell_print(shell, "%s from %s: %s, %llu of %llu pages here\n", arrival->vm->config.name, arrival->from, phase,
-		    (ull)arrival->digests.known_count, (ull)arrival->digests.page_count);
+	shell_print(shell, "%s from %s: %s, %llu of %llu pages here\n", arrival->vm->config.name,
+		    arrival->from, phase, (ull)arrival->digests.known_count,
+		    (ull)arrival->digests.page_count);
 	json_open_object(shell, NULL);
 	json_string(shell, "direction", "in");
 	json_string(shell, "vm", arrival->vm->config.name);
@@ -365,7 +392,10 @@ static enum cmd_result run_status(struct shell *shell, const struct cmd_args *ar
 }
 
 SHELL_COMMAND(migrate_status) = {
-	.noun = "migrate", .verb = "status", .usage = "migrate status", .help = "moves that go on, both directions",
+	.noun = "migrate",
+	.verb = "status",
+	.usage = "migrate status",
+	.help = "moves that go on, both directions",
 	.run = run_status,
 };
 
@@ -377,16 +407,24 @@ static enum cmd_result run_cancel(struct shell *shell, const struct cmd_args *ar
 	struct send *send = vm ? send_of_vm(vm) : NULL;
 
 	if (!send || send->is_over)
-		return fail(shell, "E-NO-SUCH-MOVE", args->word[0], "it is not being moved from here");
+		return fail(shell, "E-NO-SUCH-MOVE", args->word[0],
+			    "it is not being moved from here");
 	send_cancel(send);
 	if (!send->is_over)
-		shell_print(shell, "it was given away already: %s is asked to give it back\n", send->receipt.to);
+		shell_print(shell, "it was given away already: %s is asked to give it back\n",
+			    send->receipt.to);
 	return CMD_OK;
 }
 
 SHELL_COMMAND(migrate_cancel) = {
-	.noun = "migrate", .verb = "cancel", .usage = "migrate cancel NAME",
-	.help = "the guest stays here", .min_words = 1, .max_words = 1, .run = run_cancel, .complete = complete_vm,
+	.noun = "migrate",
+	.verb = "cancel",
+	.usage = "migrate cancel NAME",
+	.help = "the guest stays here",
+	.min_words = 1,
+	.max_words = 1,
+	.run = run_cancel,
+	.complete = complete_vm,
 };
 
 static enum cmd_result run_history(struct shell *shell, const struct cmd_args *args)
@@ -400,8 +438,9 @@ static enum cmd_result run_history(struct shell *shell, const struct cmd_args *a
 		char id[RECEIPT_ID_MAX];
 
 		receipt_id(receipt->session, id);
-		shell_print(shell, "%s  %-16s %s to %s: %s, total %llu us, stun %llu us %s\n", id, receipt->vm,
-			    receipt->from, receipt->to, receipt_result_name(receipt->result), (ull)receipt->total_us,
+		shell_print(shell, "%s  %-16s %s to %s: %s, total %llu us, stun %llu us %s\n", id,
+			    receipt->vm, receipt->from, receipt->to,
+			    receipt_result_name(receipt->result), (ull)receipt->total_us,
 			    (ull)receipt->stun_us, receipt->code);
 		json_open_object(shell, NULL);
 		json_string(shell, "id", id);
@@ -419,7 +458,10 @@ static enum cmd_result run_history(struct shell *shell, const struct cmd_args *a
 }
 
 SHELL_COMMAND(migrate_history) = {
-	.noun = "migrate", .verb = "history", .usage = "migrate history", .help = "receipts that are kept here",
+	.noun = "migrate",
+	.verb = "history",
+	.usage = "migrate history",
+	.help = "receipts that are kept here",
 	.run = run_history,
 };
 

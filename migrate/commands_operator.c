@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The operator as the second channel between two hosts (migrate resolve), and the table of peers. */
+/*
+ * The operator as the second channel between two hosts (migrate resolve), and the table of peers.
+ */
 #include "kernel/errno.h"
 #include "kernel/fmt.h"
 #include "kernel/log.h"
@@ -13,7 +15,8 @@
 #include "net/net.h"
 #include "vmm/vm.h"
 
-static enum cmd_result fail(struct shell *shell, const char *code, const char *what, const char *why)
+static enum cmd_result fail(struct shell *shell, const char *code, const char *what,
+			    const char *why)
 {
 	return shell_fail(shell, migrate_code(code), what, "%s", why);
 }
@@ -28,12 +31,15 @@ static void explain_send(struct shell *shell, const struct send *send)
 	json_u64(shell, "epoch", send->record->source.epoch);
 	json_string(shell, "peer", to);
 	if (send->record->source.phase != SOURCE_GIVEN) {
-		shell_print(shell, "%s is this host's (epoch %llu): nothing is to be resolved\n", vm,
-			    (unsigned long long)send->record->source.epoch);
+		shell_print(shell, "%s is this host's (epoch %llu): nothing is to be resolved\n",
+			    vm, (unsigned long long)send->record->source.epoch);
 		return;
 	}
-	shell_print(shell, "%s was given to %s (epoch %llu), which has not confirmed. Its memory is kept here, stopped.\n"
-		    "  %s reachable again: it settles by itself. To have the guest back: migrate cancel %s\n"
+	shell_print(shell,
+		    "%s was given to %s (epoch %llu), which has not confirmed. Its memory is kept "
+		    "here, stopped.\n"
+		    "  %s reachable again: it settles by itself. To have the guest back: migrate "
+		    "cancel %s\n"
 		    "  %s powered off for good: migrate resolve %s own --i-powered-off-peer=%s\n"
 		    "  Never run the second while %s is on: the guest may be running there.\n",
 		    vm, to, (unsigned long long)send->record->source.epoch, to, vm, to, vm, vm, to);
@@ -47,38 +53,48 @@ static void explain_arrival(struct shell *shell, const struct arrival *arrival)
 	json_u64(shell, "epoch", arrival->epoch);
 	json_string(shell, "peer", arrival->from);
 	if (!arrival->is_verified) {
-		shell_print(shell, "%s is coming in from %s, which owns it: nothing is to be resolved\n", vm, arrival->from);
+		shell_print(shell,
+			    "%s is coming in from %s, which owns it: nothing is to be resolved\n",
+			    vm, arrival->from);
 		return;
 	}
-	shell_print(shell, "a whole copy of %s (epoch %llu) is kept here, stopped; %s has not said who runs it.\n"
+	shell_print(shell,
+		    "a whole copy of %s (epoch %llu) is kept here, stopped; %s has not said who "
+		    "runs it.\n"
 		    "  %s reachable again: it settles by itself.\n"
 		    "  %s powered off for good: migrate resolve %s run --i-powered-off-peer=%s\n"
-		    "  the guest runs at %s: migrate resolve %s drop --i-powered-off-peer=%s forgets this copy\n"
+		    "  the guest runs at %s: migrate resolve %s drop --i-powered-off-peer=%s "
+		    "forgets this copy\n"
 		    "  Never run it here while %s is on: the guest may be running there.\n",
-		    vm, (unsigned long long)arrival->epoch, arrival->from, arrival->from, arrival->from, vm, vm,
-		    arrival->from, vm, vm, arrival->from);
+		    vm, (unsigned long long)arrival->epoch, arrival->from, arrival->from,
+		    arrival->from, vm, vm, arrival->from, vm, vm, arrival->from);
 }
 
 static enum cmd_result resolve_send(struct shell *shell, struct send *send, const char *what)
 {
 	if (strcmp(what, "own"))
-		return fail(shell, "E-BAD-VALUE", what, "this host is the source: it can only take the guest back (own)");
+		return fail(shell, "E-BAD-VALUE", what,
+			    "this host is the source: it can only take the guest back (own)");
 	if (send->record->source.phase != SOURCE_GIVEN)
 		return fail(shell, "E-NO-SUCH-MOVE", send->receipt.vm, "it was not given away");
-	log_warn("migrate resolve: the operator says that %s is powered off; %s goes on here", send->receipt.to,
-		 send->receipt.vm);
+	log_warn("migrate resolve: the operator says that %s is powered off; %s goes on here",
+		 send->receipt.to, send->receipt.vm);
 	send_force(send);
 	return CMD_OK;
 }
 
-static enum cmd_result resolve_arrival(struct shell *shell, struct arrival *arrival, const char *what)
+static enum cmd_result resolve_arrival(struct shell *shell, struct arrival *arrival,
+				       const char *what)
 {
 	if (!arrival->is_verified)
-		return fail(shell, "E-NO-SUCH-MOVE", arrival->vm->config.name, "its copy is not complete");
+		return fail(shell, "E-NO-SUCH-MOVE", arrival->vm->config.name,
+			    "its copy is not complete");
 	if (strcmp(what, "run") && strcmp(what, "drop"))
-		return fail(shell, "E-BAD-VALUE", what, "this host is the destination: run the copy, or drop it");
-	log_warn("migrate resolve: by order of the operator the copy of %s from %s %s", arrival->vm->config.name,
-		 arrival->from, strcmp(what, "run") ? "is forgotten" : "runs here");
+		return fail(shell, "E-BAD-VALUE", what,
+			    "this host is the destination: run the copy, or drop it");
+	log_warn("migrate resolve: by order of the operator the copy of %s from %s %s",
+		 arrival->vm->config.name, arrival->from,
+		 strcmp(what, "run") ? "is forgotten" : "runs here");
 	if (strcmp(what, "run"))
 		receive_force_drop(arrival);
 	else
@@ -94,7 +110,8 @@ static enum cmd_result run_resolve(struct shell *shell, const struct cmd_args *a
 	struct send *send = vm ? send_of_vm(vm) : NULL;
 
 	if (!send && !arrival)
-		return fail(shell, "E-NO-SUCH-MOVE", args->word[0], "no hand-over of it is open here");
+		return fail(shell, "E-NO-SUCH-MOVE", args->word[0],
+			    "no hand-over of it is open here");
 	if (args->count == 1) {
 		if (send)
 			explain_send(shell, send);
@@ -106,7 +123,8 @@ static enum cmd_result run_resolve(struct shell *shell, const struct cmd_args *a
 	if (!oath || strcmp(oath, args->word[0]))
 		return shell_fail(shell, migrate_code("E-BAD-VALUE"), "resolve",
 				  "say --i-powered-off-peer=%s when that is so", args->word[0]);
-	return send ? resolve_send(shell, send, args->word[1]) : resolve_arrival(shell, arrival, args->word[1]);
+	return send ? resolve_send(shell, send, args->word[1])
+		    : resolve_arrival(shell, arrival, args->word[1]);
 }
 
 static const char *complete_resolve(unsigned word, unsigned index)
@@ -124,9 +142,15 @@ static const char *complete_resolve(unsigned word, unsigned index)
 
 static const char *const resolve_options[] = { "--i-powered-off-peer", NULL };
 SHELL_COMMAND(migrate_resolve) = {
-	.noun = "migrate", .verb = "resolve", .usage = "migrate resolve NAME [own|run|drop --i-powered-off-peer=NAME]",
-	.help = "who owns a guest whose hand-over was cut, and the operator's decision", .min_words = 1, .max_words = 2,
-	.options = resolve_options, .run = run_resolve, .complete = complete_resolve,
+	.noun = "migrate",
+	.verb = "resolve",
+	.usage = "migrate resolve NAME [own|run|drop --i-powered-off-peer=NAME]",
+	.help = "who owns a guest whose hand-over was cut, and the operator's decision",
+	.min_words = 1,
+	.max_words = 2,
+	.options = resolve_options,
+	.run = run_resolve,
+	.complete = complete_resolve,
 };
 
 /* --- peers --- */
@@ -158,7 +182,8 @@ static enum cmd_result run_peer_add(struct shell *shell, const struct cmd_args *
 	case 0:
 		return CMD_OK;
 	case -EEXIST:
-		return fail(shell, "E-PEER-EXISTS", args->word[0], "there is a peer of this name (peer remove)");
+		return fail(shell, "E-PEER-EXISTS", args->word[0],
+			    "there is a peer of this name (peer remove)");
 	case -EINVAL:
 		return fail(shell, "E-BAD-VALUE", args->word[1], "say: peer add NAME A.B.C.D");
 	default:
@@ -169,7 +194,8 @@ static enum cmd_result run_peer_add(struct shell *shell, const struct cmd_args *
 static enum cmd_result run_peer_remove(struct shell *shell, const struct cmd_args *args)
 {
 	if (peer_remove(args->word[0]))
-		return fail(shell, "E-NO-SUCH-PEER", args->word[0], "there is no such peer (peer list)");
+		return fail(shell, "E-NO-SUCH-PEER", args->word[0],
+			    "there is no such peer (peer list)");
 	return CMD_OK;
 }
 
@@ -181,13 +207,28 @@ static const char *complete_peer(unsigned word, unsigned index)
 }
 
 SHELL_COMMAND(peer_list) = {
-	.noun = "peer", .verb = "list", .usage = "peer list", .help = "the other hosts by name", .run = run_peer_list,
+	.noun = "peer",
+	.verb = "list",
+	.usage = "peer list",
+	.help = "the other hosts by name",
+	.run = run_peer_list,
 };
 SHELL_COMMAND(peer_add_) = {
-	.noun = "peer", .verb = "add", .usage = "peer add NAME ADDR", .help = "give another host a name",
-	.min_words = 2, .max_words = 2, .run = run_peer_add,
+	.noun = "peer",
+	.verb = "add",
+	.usage = "peer add NAME ADDR",
+	.help = "give another host a name",
+	.min_words = 2,
+	.max_words = 2,
+	.run = run_peer_add,
 };
 SHELL_COMMAND(peer_remove_) = {
-	.noun = "peer", .verb = "remove", .usage = "peer remove NAME", .help = "forget a name", .min_words = 1,
-	.max_words = 1, .run = run_peer_remove, .complete = complete_peer,
+	.noun = "peer",
+	.verb = "remove",
+	.usage = "peer remove NAME",
+	.help = "forget a name",
+	.min_words = 1,
+	.max_words = 1,
+	.run = run_peer_remove,
+	.complete = complete_peer,
 };

@@ -38,7 +38,8 @@ static void wipe(struct receive *receive)
 	struct arrival *arrival = copy_of(receive);
 
 	release(arrival);
-	log_info("move of %s: it runs on at %s; the copy here is forgotten", arrival->vm->config.name, arrival->from);
+	log_info("move of %s: it runs on at %s; the copy here is forgotten",
+		 arrival->vm->config.name, arrival->from);
 	arrive_destroy(arrival);
 }
 
@@ -56,7 +57,8 @@ static void send_ack(struct receive *receive, const struct handover_event *event
 	receive_set_phase(receive, RECEIVE_STARTED, RECEIPT_NS);
 }
 
-static void execute(struct receive *receive, enum handover_action action, const struct handover_event *event)
+static void execute(struct receive *receive, enum handover_action action,
+		    const struct handover_event *event)
 {
 	struct wire_epoch aborted = { event->epoch, event->incarnation };
 
@@ -97,7 +99,8 @@ bool receive_event(struct receive *receive, const struct handover_event *event)
 		return false;
 	}
 	receive->record->destination.runs = vm && vm->state != VM_INCOMING;
-	receive->record->destination = handover_destination_step(receive->record->destination, event, &actions);
+	receive->record->destination = handover_destination_step(receive->record->destination,
+								 event, &actions);
 	for (u32 i = 0; i < actions.count; i++)
 		execute(receive, actions.list[i], event);
 	if (receive->wire.stream)
@@ -113,7 +116,8 @@ static void step_record(struct arrival *arrival, enum handover_event_type type)
 	struct handover_event event = { .type = type, .epoch = arrival->epoch + 1 };
 	struct handover_actions actions;
 
-	arrival->record->destination = handover_destination_step(arrival->record->destination, &event, &actions);
+	arrival->record->destination = handover_destination_step(arrival->record->destination,
+								 &event, &actions);
 	durable_log(arrival->record);
 }
 

@@ -77,11 +77,12 @@ static bool check_form(struct compat *compat, const struct wire_offer *offer, u3
 		 bytes != sizeof(*offer) + offer->device_count * sizeof(struct wire_device_entry))
 		compat_add(compat, "E-PROTOCOL", "the offer counts other devices than it lists");
 	else if (!offer->vcpu_count || offer->vcpu_count > VM_VCPUS_MAX)
-		compat_add(compat, "E-VCPUS", "it has %u vCPUs, this host gives at most %u", offer->vcpu_count,
-			   VM_VCPUS_MAX);
+		compat_add(compat, "E-VCPUS", "it has %u vCPUs, this host gives at most %u",
+			   offer->vcpu_count, VM_VCPUS_MAX);
 	else if (offer->ram_bytes < GMEM_RAM_MIN || offer->ram_bytes > GMEM_RAM_MAX ||
 		 offer->ram_bytes % LARGE_PAGE_BYTES)
-		compat_add(compat, "E-PROTOCOL", "it has an impossible amount of memory (%llu bytes)",
+		compat_add(compat, "E-PROTOCOL",
+			   "it has an impossible amount of memory (%llu bytes)",
 			   (unsigned long long)offer->ram_bytes);
 	return compat->count == 0;
 }
@@ -92,11 +93,14 @@ static void check_cpu(struct compat *compat, const struct wire_offer *offer)
 	int err = cpuid_policy_check(&offer->cpuid, why, sizeof(why));
 
 	if (err == -ENODEV)
-		compat_add(compat, "E-CPU-VENDOR", "the guest was started on another vendor's CPU: %s", why);
+		compat_add(compat, "E-CPU-VENDOR",
+			   "the guest was started on another vendor's CPU: %s", why);
 	else if (err)
-		compat_add(compat, "E-CPU-MISMATCH", "the guest was offered what this host's CPU lacks: %s", why);
+		compat_add(compat, "E-CPU-MISMATCH",
+			   "the guest was offered what this host's CPU lacks: %s", why);
 	if (offer->xcr0 & ~hv->limits.xcr0)
-		compat_add(compat, "E-CPU-MISMATCH", "the guest may use extended state that this CPU lacks: XCR0 bit %d",
+		compat_add(compat, "E-CPU-MISMATCH",
+			   "the guest may use extended state that this CPU lacks: XCR0 bit %d",
 			   __builtin_ctzll(offer->xcr0 & ~hv->limits.xcr0));
 	if (offer->physical_bits > hv->limits.physical_bits)
 		compat_add(compat, "E-CPU-ADDRESS-WIDTH",
@@ -115,13 +119,15 @@ static void check_memory(struct compat *compat, const struct wire_offer *offer)
 	page_get_stats(&stats);
 	have = stats.free_large_pages * LARGE_PAGE_BYTES;
 	if (need > have)
-		compat_add(compat, "E-NO-MEMORY", "it needs %llu MiB in pages of 2 MiB, this host has %llu MiB free",
+		compat_add(compat, "E-NO-MEMORY",
+			   "it needs %llu MiB in pages of 2 MiB, this host has %llu MiB free",
 			   (unsigned long long)(need / MIB), (unsigned long long)(have / MIB));
 }
 
 static const struct device_type *find_type(const char *name)
 {
-	for (const struct device_type *const *type = device_types_start; type < device_types_end; type++)
+	for (const struct device_type *const *type = device_types_start; type < device_types_end;
+	     type++)
 		if (!strcmp((*type)->name, name))
 			return *type;
 	return NULL;
@@ -140,8 +146,9 @@ static void check_device(struct compat *compat, const struct wire_device_entry *
 		compat_add(compat, "E-DEVICE-VERSION", "this host has no device %s", entry->name);
 	else if (entry->version != type->version || entry->bytes != type->state_bytes)
 		compat_add(compat, "E-DEVICE-VERSION",
-			   "device %s is version %u (%u bytes) there, version %u (%u bytes) here", entry->name,
-			   entry->version, entry->bytes, type->version, type->state_bytes);
+			   "device %s is version %u (%u bytes) there, version %u (%u bytes) here",
+			   entry->name, entry->version, entry->bytes, type->version,
+			   type->state_bytes);
 }
 
 void compat_check(struct compat *compat, const struct wire_offer *offer, u32 bytes)
@@ -149,7 +156,8 @@ void compat_check(struct compat *compat, const struct wire_offer *offer, u32 byt
 	const struct wire_device_entry *entry = (const void *)(offer + 1);
 
 	if (!hv) {
-		compat_add(compat, "E-NO-HV", "this host cannot run guests: %s", hv_missing ? hv_missing : "");
+		compat_add(compat, "E-NO-HV", "this host cannot run guests: %s",
+			   hv_missing ? hv_missing : "");
 		return;
 	}
 	if (!check_form(compat, offer, bytes))
@@ -170,14 +178,16 @@ void compat_check_devices(struct compat *compat, struct vm *vm, const struct wir
 	list_for_each(dev, &vm->devices, struct device, link) {
 		if (i == offer->device_count || strcmp(entry[i].name, dev->type->name) ||
 		    entry[i].instance != dev->instance) {
-			compat_add(compat, "E-DEVICE-VERSION", "this host gives the guest a device %s %u, the other does not",
+			compat_add(compat, "E-DEVICE-VERSION",
+				   "this host gives the guest a device %s %u, the other does not",
 				   dev->type->name, dev->instance);
 			return;
 		}
 		i++;
 	}
 	if (i < offer->device_count)
-		compat_add(compat, "E-DEVICE-VERSION", "the guest has a device %s %u, which this host would not give it",
+		compat_add(compat, "E-DEVICE-VERSION",
+			   "the guest has a device %s %u, which this host would not give it",
 			   entry[i].name, entry[i].instance);
 }
 

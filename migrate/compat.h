@@ -15,7 +15,10 @@ struct compat {
 };
 
 void compat_add(struct compat *compat, const char *code, const char *format, ...) PRINTF_LIKE(3, 4);
-/* Describes the VM in the words of an offer; entries has room for WIRE_DEVICES_MAX. False: it has too many devices. */
+/*
+ * Describes the VM in the words of an offer; entries has room for WIRE_DEVICES_MAX. False: it has
+ * too many devices.
+ */
 bool compat_offer(struct vm *vm, struct wire_offer *offer, struct wire_device_entry *entries);
 /* bytes: of the whole payload. Adds all that would block the move; the offer may be anything. */
 void compat_check(struct compat *compat, const struct wire_offer *offer, u32 bytes);

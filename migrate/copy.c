@@ -20,7 +20,8 @@
 #define CHUNK_PAGES 512
 #define ARM_CHUNKS 4              /* armed together, for one flush */
 #define RECORD_HEAD (sizeof(struct wire_header) + sizeof(struct wire_pages))
-#define STAGING_GATHERED (RECORD_HEAD + PAGE_BYTES) /* the lines of a difference, behind a whole record */
+/* Where in the staging buffer the lines of a difference are gathered: behind a whole record. */
+#define STAGING_GATHERED (RECORD_HEAD + PAGE_BYTES)
 #define CATCH_UP_NS (30 * NS_PER_SEC)
 
 /* --- what the destination has, and what it has not --- */
@@ -47,7 +48,10 @@ static u64 add_dirty(struct send *send)
 
 /* --- time and rate --- */
 
-/* Time counts as spent on sending while something is on its way; pauses of our own do not slow the estimate. */
+/*
+ * Time counts as spent on sending while something is on its way; pauses of our own do not slow the
+ * estimate.
+ */
 void copy_count_active(struct send *send, u64 now_ns)
 {
 	if (send->phase != SEND_COPYING && send->phase != SEND_ROUND_ENDED)
@@ -72,7 +76,9 @@ static bool is_at_start(const struct send *send)
 /* When the limit lets sending go on. A later round waits for all of its credit before it starts. */
 static u64 ready_ns(const struct send *send)
 {
-	return pace_ready_ns(&send->pace, is_at_start(send) ? send->rounds.todo_count * send->rounds.page_bytes : 0);
+	return pace_ready_ns(&send->pace,
+			     is_at_start(send) ? send->rounds.todo_count * send->rounds.page_bytes
+					       : 0);
 }
 
 static void hold(struct send *send, u64 now_ns)
@@ -131,7 +137,10 @@ static bool add_zero(struct send *send, u64 index, u32 count)
 	return true;
 }
 
-/* Fills a PAGES record at most max pages long; stops before a zero page. Returns the number of pages. */
+/*
+ * Fills a PAGES record at most max pages long; stops before a zero page. Returns the number of
+ * pages.
+ */
 static u32 fill_pages(struct send *send, u8 *at, u64 first, const u8 *page, u32 max)
 {
 	struct wire_header header = { .type = WIRE_PAGES };
@@ -190,7 +199,8 @@ static u32 send_one(struct send *send, u64 index, const u8 *page)
 	if (wire_room(&send->wire) < RECORD_HEAD + PAGE_BYTES)
 		return 0;
 	fill_pages(send, send->staging, index, page, 1);
-	record.digest = ((const struct wire_pages *)(send->staging + sizeof(struct wire_header)))->digest;
+	record.digest =
+		((const struct wire_pages *)(send->staging + sizeof(struct wire_header)))->digest;
 	record.lines = delta_lines(&send->delta, index, content);
 	if (bits_count(record.lines) > DELTA_LINES_MAX) {
 		bytes = RECORD_HEAD + PAGE_BYTES;
@@ -225,7 +235,8 @@ static int arm_up_to(struct send *send, u64 chunk)
 
 	if (chunk < send->armed_chunks)
 		return 0;
-	for (u64 end = MIN(chunks, chunk + ARM_CHUNKS); !err && send->armed_chunks < end; send->armed_chunks++)
+	for (u64 end = MIN(chunks, chunk + ARM_CHUNKS); !err && send->armed_chunks < end;
+	     send->armed_chunks++)
 		err = gmem_arm(send->vm, send->armed_chunks);
 	gmem_flush_vcpus(send->vm);
 	return err;
@@ -268,7 +279,8 @@ int copy_start(struct send *send)
 {
 	u64 pages = send->vm->gmem.page_count;
 
-	if (rounds_init(&send->rounds, pages, clock_now_ns()) || digest_map_init(&send->digests, pages))
+	if (rounds_init(&send->rounds, pages, clock_now_ns()) ||
+	    digest_map_init(&send->digests, pages))
 		return -ENOMEM;
 	send->acked = heap_alloc(BITMAP_WORDS(pages) * sizeof(u64));
 	send->staging = heap_alloc(STAGING_GATHERED + PAGE_BYTES);
@@ -348,8 +360,9 @@ void copy_take_acked(struct send *send)
 	const u64 *bits = (const void *)(acked + 1);
 	u64 words = BITMAP_WORDS((u64)acked->count);
 
-	if (acked->round != send->rounds.number || acked->first % 64 || acked->count > WIRE_ACKED_MAX ||
-	    acked->first > send->rounds.page_count || acked->count > send->rounds.page_count - acked->first ||
+	if (acked->round != send->rounds.number || acked->first % 64 ||
+	    acked->count > WIRE_ACKED_MAX || acked->first > send->rounds.page_count ||
+	    acked->count > send->rounds.page_count - acked->first ||
 	    send->wire.header.bytes != sizeof(*acked) + words * sizeof(u64)) {
 		send_break(send, "E-PROTOCOL", "the peer acknowledged pages that do not exist");
 		return;
@@ -400,7 +413,8 @@ bool copy_take_round_done(struct send *send)
 		stun_start(send);
 		break;
 	case ROUNDS_HOPELESS:
-		send_fail(send, "E-NOT-CONVERGING", "not converging: the guest writes %llu pages/s; needs stun=%llums",
+		send_fail(send, "E-NOT-CONVERGING",
+			  "not converging: the guest writes %llu pages/s; needs stun=%llums",
 			  (unsigned long long)send->dirty_per_sec,
 			  (unsigned long long)(send->rounds.best_ns / NS_PER_MS + 1));
 		break;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines that differ. Each page has one slot, found by a hash of its index; the last page there stays. */
+/*
+ * Lines that differ. Each page has one slot, found by a hash of its index; the last page there
+ * stays.
+ */
 #include "migrate/delta.h"
 
 #include "kernel/errno.h"
@@ -86,7 +89,8 @@ size_t delta_gather(void *to, const void *content, u64 lines)
 	u8 *at = to;
 
 	for (; lines; lines &= lines - 1, at += DELTA_LINE_BYTES)
-		memcpy(at, (const u8 *)content + (size_t)__builtin_ctzll(lines) * DELTA_LINE_BYTES, DELTA_LINE_BYTES);
+		memcpy(at, (const u8 *)content + (size_t)__builtin_ctzll(lines) * DELTA_LINE_BYTES,
+		       DELTA_LINE_BYTES);
 	return (size_t)(at - (u8 *)to);
 }
 
@@ -95,5 +99,6 @@ void delta_scatter(void *content, const void *from, u64 lines)
 	const u8 *at = from;
 
 	for (; lines; lines &= lines - 1, at += DELTA_LINE_BYTES)
-		memcpy((u8 *)content + (size_t)__builtin_ctzll(lines) * DELTA_LINE_BYTES, at, DELTA_LINE_BYTES);
+		memcpy((u8 *)content + (size_t)__builtin_ctzll(lines) * DELTA_LINE_BYTES, at,
+		       DELTA_LINE_BYTES);
 }

@@ -22,8 +22,14 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 static ALWAYS_INLINE u64 rotate(u64 x, unsigned by) { return x << by | x >> (64 - by); }
-static ALWAYS_INLINE u64 round_word(u64 lane, u64 word) { return rotate(lane + word * PRIME_2, 31) * PRIME_1; }
-static ALWAYS_INLINE u64 merge_lane(u64 hash, u64 lane) { return (hash ^ round_word(0, lane)) * PRIME_1 + PRIME_4; }
+static ALWAYS_INLINE u64 round_word(u64 lane, u64 word)
+{
+	return rotate(lane + word * PRIME_2, 31) * PRIME_1;
+}
+static ALWAYS_INLINE u64 merge_lane(u64 hash, u64 lane)
+{
+	return (hash ^ round_word(0, lane)) * PRIME_1 + PRIME_4;
+}
 
 static ALWAYS_INLINE u64 avalanche(u64 hash)
 {
@@ -34,7 +40,8 @@ static ALWAYS_INLINE u64 avalanche(u64 hash)
 
 static ALWAYS_INLINE u64 merge_lanes(const u64 lane[4])
 {
-	u64 hash = rotate(lane[0], 1) + rotate(lane[1], 7) + rotate(lane[2], 12) + rotate(lane[3], 18);
+	u64 hash = rotate(lane[0], 1) + rotate(lane[1], 7) + rotate(lane[2], 12) +
+		   rotate(lane[3], 18);
 
 	for (unsigned i = 0; i < 4; i++)
 		hash = merge_lane(hash, lane[i]);

@@ -13,7 +13,10 @@
 
 /* XXH64 with seed 0 of any bytes. */
 u64 digest_bytes(const void *bytes, size_t count);
-/* The same for one page of 4096 bytes, which may be written by the guest meanwhile: each word is read once. */
+/*
+ * The same for one page of 4096 bytes, which may be written by the guest meanwhile: each word is
+ * read once.
+ */
 u64 digest_page(const void *page);
 /* Copies the page and returns the digest of what was copied. */
 u64 digest_copy_page(void *to, const void *from);

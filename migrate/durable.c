@@ -27,7 +27,10 @@ struct durable_record *durable_find(const u8 vm_id[16])
 	return NULL;
 }
 
-/* A free one, or the one used least recently of those that nothing refers to: its guest has gone on long ago. */
+/*
+ * A free one, or the one used least recently of those that nothing refers to: its guest has gone on
+ * long ago.
+ */
 static struct durable_record *choose(void)
 {
 	struct durable_record *oldest = NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The first words of a session, said by the source: greeting, offer, and what the destination makes of them. */
+/*
+ * The first words of a session, said by the source: greeting, offer, and what the destination makes
+ * of them.
+ */
 #include "migrate/send.h"
 
 #include "kernel/heap.h"
@@ -52,7 +55,8 @@ void greet_take_hello(struct send *send)
 	if (hello->magic != WIRE_MAGIC) {
 		send_fail(send, "E-PROTOCOL", "what answers at the peer's port is not Tern");
 	} else if (hello->version != WIRE_VERSION) {
-		send_fail(send, "E-VERSION", "the peer speaks version %u of the protocol, this host version %u",
+		send_fail(send, "E-VERSION",
+			  "the peer speaks version %u of the protocol, this host version %u",
 			  hello->version, WIRE_VERSION);
 	} else if (memcmp(hello->session, send->receipt.session, sizeof(hello->session)) ||
 		   !wire_text_ok(hello->host, sizeof(hello->host))) {
@@ -78,7 +82,8 @@ void greet_take_refuse(struct send *send)
 	u32 count = send->wire.header.bytes / sizeof(*reason);
 
 	for (u32 i = 0; i < count && send->wire.header.bytes % sizeof(*reason) == 0; i++)
-		if (wire_text_ok(reason[i].code, WIRE_CODE_MAX) && wire_text_ok(reason[i].why, WIRE_WHY_MAX))
+		if (wire_text_ok(reason[i].code, WIRE_CODE_MAX) &&
+		    wire_text_ok(reason[i].why, WIRE_WHY_MAX))
 			compat_add(&send->compat, reason[i].code, "%s", reason[i].why);
 	if (send->compat.count)
 		send_fail(send, send->compat.reason[0].code, "%s", send->compat.reason[0].why);

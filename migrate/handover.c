@@ -25,7 +25,10 @@ static void take_back(struct handover_source *s, struct handover_actions *action
 
 static void ask_destination(const struct handover_source *s, struct handover_actions *actions)
 {
-	/* Without a copy of its own the source must not ask for it back: that would lose the last one. */
+	/*
+	 * Without a copy of its own the source must not ask for it back: that would lose the last
+	 * one.
+	 */
 	act(actions, s->wants_back && s->has_copy ? HANDOVER_SEND_ABORTREQ : HANDOVER_SEND_COMMIT);
 }
 
@@ -133,7 +136,8 @@ static void source_given(struct handover_source *s, const struct handover_event 
 	}
 }
 
-struct handover_source handover_source_step(struct handover_source state, const struct handover_event *event,
+struct handover_source handover_source_step(struct handover_source state,
+					    const struct handover_event *event,
 					    struct handover_actions *actions)
 {
 	actions->count = 0;
@@ -171,7 +175,9 @@ static void verified(struct handover_destination *d, const struct handover_event
 	act(actions, HANDOVER_SEND_READY);
 }
 
-/* Both questions about an epoch that lies elsewhere: it cannot be started here, and never will be. */
+/*
+ * Both questions about an epoch that lies elsewhere: it cannot be started here, and never will be.
+ */
 static void refuse(struct handover_destination *d, const struct handover_event *event,
 		   struct handover_actions *actions)
 {
@@ -182,7 +188,10 @@ static void refuse(struct handover_destination *d, const struct handover_event *
 	act(actions, HANDOVER_SEND_ABORTED);
 }
 
-/* The copy will not be started by this incarnation. The source may crash before it resumes, so the copy stays. */
+/*
+ * The copy will not be started by this incarnation. The source may crash before it resumes, so the
+ * copy stays.
+ */
 static void fence(struct handover_destination *d, const struct handover_event *event,
 		  struct handover_actions *actions)
 {
@@ -190,7 +199,9 @@ static void fence(struct handover_destination *d, const struct handover_event *e
 	act(actions, HANDOVER_SEND_ABORTED);
 }
 
-/* Epochs only grow: when a later one was started here, the guest has gone on from the earlier one. */
+/*
+ * Epochs only grow: when a later one was started here, the guest has gone on from the earlier one.
+ */
 static bool is_over(const struct handover_destination *d, const struct handover_event *event)
 {
 	return event->epoch <= d->started;
@@ -203,7 +214,8 @@ static void commit(struct handover_destination *d, const struct handover_event *
 		act(actions, HANDOVER_SEND_ACK);
 	} else if (!d->has_copy || d->epoch != event->epoch) {
 		refuse(d, event, actions);
-	} else if (event->incarnation <= d->fence || (event->digest && event->digest != d->digest)) {
+	} else if (event->incarnation <= d->fence ||
+		   (event->digest && event->digest != d->digest)) {
 		fence(d, event, actions);
 	} else {
 		d->started = event->epoch;
@@ -254,7 +266,8 @@ struct handover_destination handover_destination_step(struct handover_destinatio
 		if (state.has_copy && event->epoch > state.epoch)
 			drop_copy(&state, actions);
 		break;
-	case EVENT_PEER_IS_OFF: /* a hand-carried COMMIT: the operator has made sure that nobody else runs it */
+	case EVENT_PEER_IS_OFF: /* a hand-carried COMMIT: the operator has made sure that nobody
+				   else runs it */
 		if (!state.has_copy)
 			break;
 		state.started = state.epoch;

@@ -43,7 +43,10 @@ struct handover_event {
 	u64 epoch;
 	u64 incarnation;
 	u64 digest;
-	/* ABORTED from a destination that has no durable records and was started since: it may have run the guest. */
+	/*
+	 * ABORTED from a destination that has no durable records and was started since: it may have
+	 * run the guest.
+	 */
 	bool is_forgetful;
 };
 
@@ -72,7 +75,13 @@ struct handover_actions {
 	enum handover_action list[HANDOVER_ACTIONS_MAX];
 };
 
-enum handover_source_phase { SOURCE_OWN, SOURCE_PAUSED, SOURCE_GIVEN, SOURCE_GONE, SOURCE_PHASE_COUNT };
+enum handover_source_phase {
+	SOURCE_OWN,
+	SOURCE_PAUSED,
+	SOURCE_GIVEN,
+	SOURCE_GONE,
+	SOURCE_PHASE_COUNT
+};
 
 struct handover_source {
 	enum handover_source_phase phase; /* durable */
@@ -94,7 +103,8 @@ struct handover_destination {
 };
 
 /* Returns the next state; actions is filled. */
-struct handover_source handover_source_step(struct handover_source state, const struct handover_event *event,
+struct handover_source handover_source_step(struct handover_source state,
+					    const struct handover_event *event,
 					    struct handover_actions *actions);
 struct handover_destination handover_destination_step(struct handover_destination state,
 						      const struct handover_event *event,

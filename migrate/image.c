@@ -57,10 +57,12 @@ static int send_devices(struct vm *vm, struct wire *wire, u64 *ordinal, u64 *dig
 		struct wire_device record;
 
 		describe(dev, &record.entry);
-		err = wire_put2(wire, WIRE_DEVICE, &record, sizeof(record), dev->state, dev->type->state_bytes);
+		err = wire_put2(wire, WIRE_DEVICE, &record, sizeof(record), dev->state,
+				dev->type->state_bytes);
 		if (err)
 			break;
-		*digest += digest_mix((*ordinal)++, digest_bytes(dev->state, dev->type->state_bytes));
+		*digest += digest_mix((*ordinal)++,
+				      digest_bytes(dev->state, dev->type->state_bytes));
 	}
 	lock_give(&vm->lock);
 	return err;
@@ -76,7 +78,8 @@ int image_send(struct vm *vm, struct wire *wire, struct vcpu_state *scratch, u64
 
 		memset(scratch, 0, sizeof(*scratch));
 		vcpu_save(vm->vcpu[i], scratch);
-		err = wire_put2(wire, WIRE_VCPU, &record, sizeof(record), scratch, sizeof(*scratch));
+		err = wire_put2(wire, WIRE_VCPU, &record, sizeof(record), scratch,
+				sizeof(*scratch));
 		*digest += digest_mix(ordinal++, digest_bytes(scratch, sizeof(*scratch)));
 	}
 	return err;
@@ -115,7 +118,8 @@ static bool refuse(struct wire_reason *reason, const char *what, const char *nam
 	return false;
 }
 
-bool image_take_device(struct image *image, const void *payload, u32 bytes, struct wire_reason *reason)
+bool image_take_device(struct image *image, const void *payload, u32 bytes,
+		       struct wire_reason *reason)
 {
 	const struct wire_device *record = payload;
 	const void *state = record + 1;
@@ -124,35 +128,43 @@ bool image_take_device(struct image *image, const void *payload, u32 bytes, stru
 	void *slot;
 
 	if (!dev || image->vcpus_taken)
-		return refuse(reason, "more devices came than were offered", "number", image->devices_taken);
+		return refuse(reason, "more devices came than were offered", "number",
+			      image->devices_taken);
 	describe(dev, &want);
 	if (memcmp(&record->entry, &want, sizeof(want)) ||
 	    bytes != ALIGN_UP(sizeof(*record) + want.bytes, 8))
-		return refuse(reason, "another device came than was offered", want.name, want.instance);
+		return refuse(reason, "another device came than was offered", want.name,
+			      want.instance);
 	slot = image->state + image->next_at;
 	memcpy(slot, state, want.bytes);
 	if (dev->type->check(slot))
 		return refuse(reason, "the device's state is impossible", want.name, want.instance);
-	image->digest += digest_mix(DIGEST_ORDINAL_STATE + image->devices_taken, digest_bytes(slot, want.bytes));
+	image->digest += digest_mix(DIGEST_ORDINAL_STATE + image->devices_taken,
+				    digest_bytes(slot, want.bytes));
 	image->devices_taken++;
 	image->next_at += ALIGN_UP((u32)want.bytes, 16u);
-	image->next = dev->link.next == &image->vm->devices ? NULL : list_entry(dev->link.next, struct device, link);
+	image->next = dev->link.next == &image->vm->devices
+			      ? NULL
+			      : list_entry(dev->link.next, struct device, link);
 	return true;
 }
 
-bool image_take_vcpu(struct image *image, const void *payload, u32 bytes, struct wire_reason *reason)
+bool image_take_vcpu(struct image *image, const void *payload, u32 bytes,
+		     struct wire_reason *reason)
 {
 	const struct wire_vcpu *record = payload;
 	struct vcpu_state *slot;
 	const char *why = "";
 
-	if (image->next || record->index != image->vcpus_taken || record->index >= image->vcpu_count ||
-	    record->bytes != sizeof(*slot) || bytes != ALIGN_UP(sizeof(*record) + sizeof(*slot), 8))
+	if (image->next || record->index != image->vcpus_taken ||
+	    record->index >= image->vcpu_count || record->bytes != sizeof(*slot) ||
+	    bytes != ALIGN_UP(sizeof(*record) + sizeof(*slot), 8))
 		return refuse(reason, "another vCPU came than was offered", "vCPU", record->index);
 	slot = &image->vcpu[record->index];
 	memcpy(slot, record + 1, sizeof(*slot));
 	if (vcpu_state_check(slot, &hv->limits, &why)) {
-		wire_reason_set(reason, "E-VCPU-STATE", "vCPU %u cannot run here: %s", record->index, why);
+		wire_reason_set(reason, "E-VCPU-STATE", "vCPU %u cannot run here: %s",
+				record->index, why);
 		return false;
 	}
 	image->digest += digest_mix(DIGEST_ORDINAL_STATE + image->device_count + image->vcpus_taken,
@@ -191,7 +203,10 @@ void image_rehearse(struct image *image, void *scratch)
 
 		*record = (struct wire_vcpu){ .index = i, .bytes = sizeof(struct vcpu_state) };
 		vcpu_save(image->vm->vcpu[i], (struct vcpu_state *)(record + 1));
-		is_good = is_good && image_take_vcpu(image, record, (u32)ALIGN_UP(sizeof(*record) + record->bytes, 8), &reason);
+		is_good = is_good &&
+			  image_take_vcpu(image, record,
+					  (u32)ALIGN_UP(sizeof(*record) + record->bytes, 8),
+					  &reason);
 	}
 	if (is_good)
 		image_apply(image);

@@ -36,12 +36,15 @@ struct image {
 int image_init(struct image *image, struct vm *vm);
 void image_fini(struct image *image);
 /* Takes one record out of a wire's scratch. False: *reason says what is wrong with it. */
-bool image_take_device(struct image *image, const void *payload, u32 bytes, struct wire_reason *reason);
-bool image_take_vcpu(struct image *image, const void *payload, u32 bytes, struct wire_reason *reason);
+bool image_take_device(struct image *image, const void *payload, u32 bytes,
+		       struct wire_reason *reason);
+bool image_take_vcpu(struct image *image, const void *payload, u32 bytes,
+		     struct wire_reason *reason);
 bool image_is_complete(const struct image *image);
 /*
- * Does with the VM's own power-on state all that will be done with the state that comes, so that nothing
- * in the stun is done for the first time. Before any record was taken; scratch has room for a record.
+ * Does with the VM's own power-on state all that will be done with the state that comes, so that
+ * nothing in the stun is done for the first time. Before any record was taken; scratch has room for
+ * a record.
  */
 void image_rehearse(struct image *image, void *scratch);
 /* Loads what was taken into the VM. */

@@ -150,9 +150,11 @@ void migrate_init(void)
 	service_add(&migration->service);
 	err = stream_listen(port, receive_accept, NULL);
 	if (err)
-		log_warn("migration: port %u cannot be opened (%s); guests cannot come in", port, errno_name(err));
+		log_warn("migration: port %u cannot be opened (%s); guests cannot come in", port,
+			 errno_name(err));
 	else
-		log_info("migration: port %u, durable=%s (a crash of this host inside a hand-over needs the operator)",
+		log_info("migration: port %u, durable=%s (a crash of this host inside a hand-over "
+			 "needs the operator)",
 			 port, durable_kind());
 	migration->is_listening = !err;
 }

@@ -2,7 +2,8 @@
 /* The bucket, kept as the time at which it is empty. */
 #include "migrate/pace.h"
 
-#define GRAIN_NS (5 * NS_PER_MS) /* bulk may be ahead by so much, so that it need not stop at every record */
+/* Bulk may be ahead by so much, so that it need not stop at every record. */
+#define GRAIN_NS (5 * NS_PER_MS)
 
 static u64 cost_ns(const struct pace *pace, u64 bytes)
 {

@@ -34,8 +34,8 @@ static bool is_name(const char *name)
 	for (size_t i = 0; i < length; i++) {
 		char c = name[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-		      c == '_' || c == '.'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_' || c == '.'))
 			return false;
 	}
 	return length > 0 && length < WIRE_HOST_MAX;
@@ -104,6 +104,8 @@ void peer_init(void)
 		const char *address = config_get("peer", name, "address");
 
 		if (!address || peer_add(name, address))
-			log_warn("tern.conf: [peer %s] needs address=A.B.C.D, and a name of its own", name);
+			log_warn(
+				"tern.conf: [peer %s] needs address=A.B.C.D, and a name of its own",
+				name);
 	}
 }

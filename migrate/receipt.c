@@ -18,7 +18,8 @@ static const char *const part_names[PART_COUNT] = {
 
 const char *receipt_result_name(u32 result)
 {
-	static const char *const names[RECEIPT_RESULT_COUNT] = { "running", "ok", "failed", "cancelled" };
+	static const char *const names[RECEIPT_RESULT_COUNT] = { "running", "ok", "failed",
+								 "cancelled" };
 
 	return result < RECEIPT_RESULT_COUNT ? names[result] : "?";
 }
@@ -48,10 +49,12 @@ void receipt_sum_stun(struct receipt *receipt)
 
 bool receipt_check(const struct receipt *receipt)
 {
-	return wire_text_ok(receipt->vm, sizeof(receipt->vm)) && wire_text_ok(receipt->from, sizeof(receipt->from)) &&
-	       wire_text_ok(receipt->to, sizeof(receipt->to)) && wire_text_ok(receipt->code, sizeof(receipt->code)) &&
-	       wire_text_ok(receipt->why, sizeof(receipt->why)) && receipt->result < RECEIPT_RESULT_COUNT &&
-	       receipt->round_count <= RECEIPT_ROUNDS_MAX;
+	return wire_text_ok(receipt->vm, sizeof(receipt->vm)) &&
+	       wire_text_ok(receipt->from, sizeof(receipt->from)) &&
+	       wire_text_ok(receipt->to, sizeof(receipt->to)) &&
+	       wire_text_ok(receipt->code, sizeof(receipt->code)) &&
+	       wire_text_ok(receipt->why, sizeof(receipt->why)) &&
+	       receipt->result < RECEIPT_RESULT_COUNT && receipt->round_count <= RECEIPT_ROUNDS_MAX;
 }
 
 void receipt_keep(const struct receipt *receipt, bool is_incoming)
@@ -67,12 +70,14 @@ const struct kept_receipt *receipt_nth(u32 index)
 	u32 count = migration->receipt_count;
 	u32 oldest = count > RECEIPTS_KEPT ? count - RECEIPTS_KEPT : 0;
 
-	return index < count - oldest ? &migration->receipt[(oldest + index) % RECEIPTS_KEPT] : NULL;
+	return index < count - oldest ? &migration->receipt[(oldest + index) % RECEIPTS_KEPT]
+				      : NULL;
 }
 
 void receipt_id(const u8 session[16], char id[RECEIPT_ID_MAX])
 {
-	fmt_snprintf(id, RECEIPT_ID_MAX, "%02x%02x%02x%02x", session[0], session[1], session[2], session[3]);
+	fmt_snprintf(id, RECEIPT_ID_MAX, "%02x%02x%02x%02x", session[0], session[1], session[2],
+		     session[3]);
 }
 
 const struct kept_receipt *receipt_find(const char *id)
@@ -108,8 +113,9 @@ static void show_rounds(struct shell *shell, const struct receipt *receipt)
 	for (u32 i = 0; i < receipt->round_count; i++) {
 		const struct receipt_round *round = &receipt->round[i];
 
-		shell_print(shell, "  %5u %10llu %10llu %10llu %10llu %10llu\n", i, (ull)round->pages,
-			    (ull)round->zero_pages, (ull)round->bytes, (ull)round->dirty_pages, (ull)round->us);
+		shell_print(shell, "  %5u %10llu %10llu %10llu %10llu %10llu\n", i,
+			    (ull)round->pages, (ull)round->zero_pages, (ull)round->bytes,
+			    (ull)round->dirty_pages, (ull)round->us);
 		json_open_object(shell, NULL);
 		json_u64(shell, "pages", round->pages);
 		json_u64(shell, "zero_pages", round->zero_pages);
@@ -128,7 +134,8 @@ static void show_stun(struct shell *shell, const struct receipt *receipt)
 	json_u64(shell, "stun_us", receipt->stun_us);
 	json_open_array(shell, "stun_parts");
 	for (u32 i = 0; i < PART_COUNT; i++) {
-		shell_print(shell, "%s %s %llu", i ? "," : "", part_names[i], (ull)receipt->part_us[i]);
+		shell_print(shell, "%s %s %llu", i ? "," : "", part_names[i],
+			    (ull)receipt->part_us[i]);
 		json_open_object(shell, NULL);
 		json_string(shell, "name", part_names[i]);
 		json_u64(shell, "us", receipt->part_us[i]);
@@ -173,8 +180,9 @@ static void show_head(struct shell *shell, const struct kept_receipt *kept)
 	json_string(shell, "error", receipt->code);
 	json_string(shell, "why", receipt->why);
 	json_string(shell, "digest", digest);
-	shell_print(shell, "receipt %s: %s from %s to %s: %s%s%s\n", id, receipt->vm, receipt->from, receipt->to,
-		    receipt_result_name(receipt->result), receipt->why[0] ? ": " : "", receipt->why);
+	shell_print(shell, "receipt %s: %s from %s to %s: %s%s%s\n", id, receipt->vm, receipt->from,
+		    receipt->to, receipt_result_name(receipt->result), receipt->why[0] ? ": " : "",
+		    receipt->why);
 }
 
 void receipt_show(struct shell *shell, const struct kept_receipt *kept)
@@ -185,11 +193,14 @@ void receipt_show(struct shell *shell, const struct kept_receipt *kept)
 	show_rounds(shell, receipt);
 	show_stun(shell, receipt);
 	show_json_sums(shell, receipt);
-	shell_print(shell, "  total %llu us, %llu bytes, %llu pages sent, %llu zero pages elided, %llu Mbit/s while sending\n",
-		    (ull)receipt->total_us, (ull)receipt->bytes_sent, (ull)receipt->pages_sent, (ull)receipt->zero_pages,
-		    (ull)receipt->throughput_bps / 1000000);
+	shell_print(shell,
+		    "  total %llu us, %llu bytes, %llu pages sent, %llu zero pages elided, %llu "
+		    "Mbit/s while sending\n",
+		    (ull)receipt->total_us, (ull)receipt->bytes_sent, (ull)receipt->pages_sent,
+		    (ull)receipt->zero_pages, (ull)receipt->throughput_bps / 1000000);
 	if (receipt->throttled_us)
-		shell_print(shell, "  held back by the rate limit for %llu us\n", (ull)receipt->throttled_us);
+		shell_print(shell, "  held back by the rate limit for %llu us\n",
+			    (ull)receipt->throttled_us);
 	shell_print(shell, "  %llu pages verified, digests %s\n", (ull)receipt->pages_verified,
 		    receipt->digest_match ? "match" : "not compared");
 }

@@ -14,7 +14,13 @@ struct shell;
 #define RECEIPTS_KEPT 32
 #define RECEIPT_ID_MAX 9
 
-enum receipt_result { RECEIPT_RUNNING, RECEIPT_MOVED, RECEIPT_FAILED, RECEIPT_CANCELLED, RECEIPT_RESULT_COUNT };
+enum receipt_result {
+	RECEIPT_RUNNING,
+	RECEIPT_MOVED,
+	RECEIPT_FAILED,
+	RECEIPT_CANCELLED,
+	RECEIPT_RESULT_COUNT
+};
 
 /* Where the stun goes, in order. They sum to stun_us. */
 enum receipt_part {

@@ -102,7 +102,8 @@ void receive_leave(struct receive *receive, const char *code, const char *why)
 	arrival->is_session_open = false;
 	if (arrival->is_verified) {
 		log_warn("move of %s: %s lost; its whole copy is kept here and waits for %s "
-			 "(migrate resolve %s)", arrival->vm->config.name, arrival->from, arrival->from,
+			 "(migrate resolve %s)",
+			 arrival->vm->config.name, arrival->from, arrival->from,
 			 arrival->vm->config.name);
 		return;
 	}
@@ -120,8 +121,8 @@ void receive_fail(struct receive *receive, const char *code, const char *why)
 	if (receive->phase == RECEIVE_CONNECTED) {
 		if (receive->wire.stream)
 			ip = stream_peer(receive->wire.stream).ip;
-		log_warn("migration port: %u.%u.%u.%u: %s (%s)", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255,
-			 why, code);
+		log_warn("migration port: %u.%u.%u.%u: %s (%s)", ip >> 24, ip >> 16 & 255,
+			 ip >> 8 & 255, ip & 255, why, code);
 	} else {
 		wire_put(&receive->wire, WIRE_ERROR, &reason, sizeof(reason));
 	}
@@ -134,7 +135,8 @@ static void take_error(struct receive *receive)
 {
 	const struct wire_reason *reason = (const void *)receive->wire.scratch;
 
-	if (wire_text_ok(reason->code, sizeof(reason->code)) && wire_text_ok(reason->why, sizeof(reason->why)))
+	if (wire_text_ok(reason->code, sizeof(reason->code)) &&
+	    wire_text_ok(reason->why, sizeof(reason->why)))
 		receive_leave(receive, reason->code, reason->why);
 	else
 		receive_leave(receive, "E-PROTOCOL", "the peer's error report is broken");
@@ -161,7 +163,8 @@ static void take_hello(struct receive *receive)
 		receive_fail(receive, "E-PROTOCOL", "what was sent is not the migration protocol");
 	} else if (hello->version != WIRE_VERSION) {
 		answer_hello(receive); /* so that the other end can name both versions */
-		receive_fail(receive, "E-VERSION", "the peer speaks another version of the migration protocol");
+		receive_fail(receive, "E-VERSION",
+			     "the peer speaks another version of the migration protocol");
 		receive->phase = RECEIVE_GREETED; /* no stranger: it may read the answer */
 	} else if (hello->purpose < WIRE_MOVE || hello->purpose > WIRE_RESOLVE || !hello->epoch ||
 		   !wire_text_ok(hello->host, sizeof(hello->host))) {
@@ -174,7 +177,8 @@ static void take_hello(struct receive *receive)
 
 static void refuse(struct receive *receive, const struct compat *compat)
 {
-	wire_put(&receive->wire, WIRE_REFUSE, compat->reason, compat->count * sizeof(compat->reason[0]));
+	wire_put(&receive->wire, WIRE_REFUSE, compat->reason,
+		 compat->count * sizeof(compat->reason[0]));
 	receive_leave(receive, compat->reason[0].code, compat->reason[0].why);
 }
 
@@ -198,7 +202,8 @@ static void clear_the_way(struct receive *receive)
 		return;
 	if (old->is_verified) {
 		/* The owner offers a newer epoch, so the guest ran on there. */
-		receive_event(receive, &(struct handover_event){ .type = EVENT_OWNED, .epoch = receive->hello.epoch });
+		receive_event(receive, &(struct handover_event){ .type = EVENT_OWNED,
+								 .epoch = receive->hello.epoch });
 		return;
 	}
 	list_for_each(other, &migration->receives, struct receive, link)
@@ -229,8 +234,8 @@ static void take_offer(struct receive *receive)
 	} else {
 		if (receive->arrival) {
 			receive->arrival->is_session_open = true;
-			log_info("move of %s from %s: %llu MiB reserved", offer->name, receive->hello.host,
-				 (unsigned long long)(offer->ram_bytes / MIB));
+			log_info("move of %s from %s: %llu MiB reserved", offer->name,
+				 receive->hello.host, (unsigned long long)(offer->ram_bytes / MIB));
 			receive_set_phase(receive, RECEIVE_ACCEPTED, IDLE_NS);
 		}
 		accept_offer(receive, offer);
@@ -261,13 +266,15 @@ static void take_pause_state(struct receive *receive)
 		return;
 	}
 	receive->arrival->is_verified = true;
-	if (receive_event(receive, &(struct handover_event){ .type = EVENT_VERIFIED, .epoch = state->epoch,
+	if (receive_event(receive, &(struct handover_event){ .type = EVENT_VERIFIED,
+							     .epoch = state->epoch,
 							     .digest = state->digest })) {
 		receive_set_phase(receive, RECEIVE_HOLDING, NEVER);
 		return;
 	}
 	receive->arrival->is_verified = false;
-	receive_fail(receive, "E-PROTOCOL", "this epoch of the guest has come to its end here before");
+	receive_fail(receive, "E-PROTOCOL",
+		     "this epoch of the guest has come to its end here before");
 }
 
 static void take_copy_record(struct receive *receive)
@@ -327,8 +334,9 @@ static bool is_expected(const struct receive *receive, u32 type)
 	static const u32 expected[RECEIVE_PHASE_COUNT] = {
 		[RECEIVE_CONNECTED] = TYPE(WIRE_HELLO),
 		[RECEIVE_GREETED] = TYPE(WIRE_ERROR),
-		[RECEIVE_ACCEPTED] = TYPE(WIRE_PAGES) | TYPE(WIRE_DELTA) | TYPE(WIRE_ZERO) | TYPE(WIRE_ROUND_END) | TYPE(WIRE_DEVICE) |
-				     TYPE(WIRE_VCPU) | TYPE(WIRE_PAUSE_STATE) | TYPE(WIRE_ERROR),
+		[RECEIVE_ACCEPTED] = TYPE(WIRE_PAGES) | TYPE(WIRE_DELTA) | TYPE(WIRE_ZERO) |
+				     TYPE(WIRE_ROUND_END) | TYPE(WIRE_DEVICE) | TYPE(WIRE_VCPU) |
+				     TYPE(WIRE_PAUSE_STATE) | TYPE(WIRE_ERROR),
 		[RECEIVE_HOLDING] = handover | TYPE(WIRE_ERROR),
 		[RECEIVE_STARTED] = handover | TYPE(WIRE_ERROR) | TYPE(WIRE_RECEIPT),
 	};
@@ -346,7 +354,8 @@ static void take_handover(struct receive *receive)
 	struct handover_event event = { .epoch = epoch->epoch, .incarnation = epoch->incarnation };
 
 	if (epoch->epoch != receive->hello.epoch && receive->wire.header.type != WIRE_OWNED) {
-		receive_fail(receive, "E-PROTOCOL", "the peer speaks of another epoch than in its greeting");
+		receive_fail(receive, "E-PROTOCOL",
+			     "the peer speaks of another epoch than in its greeting");
 		return;
 	}
 	switch (receive->wire.header.type) {
@@ -422,8 +431,9 @@ bool receive_poll(struct receive *receive)
 	while (!receive->is_over && has_more && clock_now_ns() - start < MIGRATE_STEP_NS)
 		has_more = step(receive);
 	if (!receive->is_over && !has_more && receive->is_closed)
-		receive_leave(receive, "E-PEER-LOST", receive->close_err ? errno_name(receive->close_err) :
-								   "the peer closed the connection");
+		receive_leave(receive, "E-PEER-LOST",
+			      receive->close_err ? errno_name(receive->close_err)
+						 : "the peer closed the connection");
 	if (!receive->is_over && clock_now_ns() >= receive->deadline_ns)
 		receive_fail(receive, "E-PEER-SILENT", "the peer fell silent");
 	if (receive->is_over) {

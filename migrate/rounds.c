@@ -11,7 +11,7 @@
 
 #define CHUNK_PAGES 512
 #define PAGE_ON_WIRE (4096 + 32)          /* a PAGES record with one page */
-#define PAGE_WORK_BYTES 512               /* finding, comparing and digesting a page, as if it were sending */
+#define PAGE_WORK_BYTES 512 /* finding, comparing and digesting a page, as if it were sending */
 #define FIXED_DEFAULT_NS (400 * NS_PER_US)
 #define RATE_BYTES_MIN (64 * KIB)         /* less than this measures the round trip, not the rate */
 #define RATE_UNKNOWN (50 * MIB)           /* per second, before anything was measured */
@@ -48,8 +48,9 @@ void rounds_fini(struct rounds *rounds)
 u64 rounds_next_word(const u64 *map, u64 words, u64 from)
 {
 	/* Eight at a time: of a large guest's map nearly all of it is empty in the stun. */
-	while (from + 8 <= words && !(map[from] | map[from + 1] | map[from + 2] | map[from + 3] | map[from + 4] |
-				      map[from + 5] | map[from + 6] | map[from + 7]))
+	while (from + 8 <= words &&
+	       !(map[from] | map[from + 1] | map[from + 2] | map[from + 3] | map[from + 4] |
+		 map[from + 5] | map[from + 6] | map[from + 7]))
 		from += 8;
 	while (from < words && !map[from])
 		from++;
@@ -63,7 +64,8 @@ static u64 next_page(const struct rounds *rounds)
 	if (word < words && rounds->todo[word] >> (rounds->cursor % 64))
 		return bitmap_next(rounds->todo, rounds->page_count, rounds->cursor);
 	word = rounds_next_word(rounds->todo, words, word + 1);
-	return word < words ? bitmap_next(rounds->todo, rounds->page_count, word * 64) : rounds->page_count;
+	return word < words ? bitmap_next(rounds->todo, rounds->page_count, word * 64)
+			    : rounds->page_count;
 }
 
 u32 rounds_next(struct rounds *rounds, u32 max, u64 *first)
@@ -118,7 +120,8 @@ u64 rounds_predict_ns(const struct rounds *rounds, u64 dirty_pages)
 	u64 rate_kib = MAX((rounds->bytes_per_sec ? rounds->bytes_per_sec : RATE_UNKNOWN) / KIB, 1);
 	u64 tail_bytes = dirty_pages * rounds->page_bytes + rounds->state_bytes;
 
-	return rounds->fixed_ns + tail_bytes * (NS_PER_SEC / KIB) / rate_kib + rounds->rtt_ns * 3 / 2;
+	return rounds->fixed_ns + tail_bytes * (NS_PER_SEC / KIB) / rate_kib +
+	       rounds->rtt_ns * 3 / 2;
 }
 
 static void note_progress(struct rounds *rounds, u64 now_ns)
@@ -135,7 +138,8 @@ static void note_progress(struct rounds *rounds, u64 now_ns)
 /* The limit is met: is another short round likely to shorten the stun still? */
 static bool is_worth_polishing(struct rounds *rounds, u64 dirty_pages)
 {
-	if (rounds->polish_count >= ROUNDS_POLISH_MAX || dirty_pages * 4 > rounds->last_dirty_count * 3)
+	if (rounds->polish_count >= ROUNDS_POLISH_MAX ||
+	    dirty_pages * 4 > rounds->last_dirty_count * 3)
 		return false;
 	rounds->polish_count++;
 	return dirty_pages > 0;
@@ -147,7 +151,8 @@ enum rounds_decision rounds_decide(struct rounds *rounds, u64 dirty_pages, u64 n
 
 	rounds->predicted_ns = rounds_predict_ns(rounds, dirty_pages);
 	note_progress(rounds, now_ns);
-	fits = rounds->predicted_ns <= rounds->limit_ns && (rounds->number >= ROUNDS_LEAST || !dirty_pages);
+	fits = rounds->predicted_ns <= rounds->limit_ns &&
+	       (rounds->number >= ROUNDS_LEAST || !dirty_pages);
 	is_worth_it = fits && is_worth_polishing(rounds, dirty_pages);
 	rounds->last_dirty_count = dirty_pages;
 	rounds_start(rounds, dirty_pages);

@@ -16,14 +16,14 @@
 
 #define ROUNDS_STUN_DEFAULT_NS (5 * NS_PER_MS)
 #define ROUNDS_PATIENCE_NS (60 * NS_PER_SEC) /* without progress, then the move is given up */
-#define ROUNDS_LEAST 2                       /* the tail is short when its pages went in short rounds before */
-#define ROUNDS_POLISH_MAX 3                  /* more rounds after the limit is met, while they still pay */
+#define ROUNDS_LEAST 2                       /* so that the tail's pages went in short rounds before */
+#define ROUNDS_POLISH_MAX 3                  /* more rounds when the limit is met and they still pay */
 
 enum rounds_decision { ROUNDS_AGAIN, ROUNDS_STOP, ROUNDS_HOPELESS };
 
 struct rounds {
 	u64 page_count;
-	u64 *todo;             /* bitmap: to be sent in this round; the next one's is collected into it */
+	u64 *todo;             /* bitmap: to be sent in this round, or the next */
 	u64 todo_count;
 	u64 round_pages;       /* todo_count at the start of this round */
 	u64 cursor;
@@ -49,7 +49,10 @@ struct rounds {
 int rounds_init(struct rounds *rounds, u64 page_count, u64 now_ns);
 void rounds_fini(struct rounds *rounds);
 
-/* The next run of at most max pages that are to be sent, within one 2 MiB chunk; 0: the round is all sent. */
+/*
+ * The next run of at most max pages that are to be sent, within one 2 MiB chunk; 0: the round is
+ * all sent.
+ */
 u32 rounds_next(struct rounds *rounds, u32 max, u64 *first);
 /* The first count pages of that run were put on the stream. */
 void rounds_sent(struct rounds *rounds, u64 first, u32 count);
@@ -57,7 +60,9 @@ void rounds_sent(struct rounds *rounds, u64 first, u32 count);
 /* The first word at or after from that is not 0, or words. */
 u64 rounds_next_word(const u64 *map, u64 words, u64 from);
 
-/* What was learned: bytes in a span in which something was on its way all the time; a round trip. */
+/*
+ * What was learned: bytes in a span in which something was on its way all the time; a round trip.
+ */
 void rounds_learn_rate(struct rounds *rounds, u64 bytes, u64 active_ns);
 /* What a page of a short round took on the stream: later ones are sent as differences. */
 void rounds_learn_page(struct rounds *rounds, u64 bytes);
@@ -71,5 +76,7 @@ enum rounds_decision rounds_decide(struct rounds *rounds, u64 dirty_pages, u64 n
 void rounds_start(struct rounds *rounds, u64 dirty_pages);
 /* Rounds do not shrink any more and the limit is not met. */
 bool rounds_are_stalled(const struct rounds *rounds);
-/* The send rate in bytes/s with which the last prediction would have met the limit; 0: none would. */
+/*
+ * The send rate in bytes/s with which the last prediction would have met the limit; 0: none would.
+ */
 u64 rounds_needed_rate(const struct rounds *rounds);

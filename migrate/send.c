@@ -183,7 +183,8 @@ static void conclude(struct send *send, enum receipt_result result)
 	send->receipt.total_us = (clock_now_ns() - send->start_ns) / NS_PER_US;
 	if (send->copy_start_ns)
 		send->receipt.throughput_bps = send->receipt.bytes_sent * 8 * 1000 /
-					       ((clock_now_ns() - send->copy_start_ns) / NS_PER_MS + 1);
+					       ((clock_now_ns() - send->copy_start_ns) / NS_PER_MS +
+						1);
 	if (!send->options.is_check)
 		receipt_keep(&send->receipt, false);
 	send->is_over = true;
@@ -218,7 +219,8 @@ bool send_is_given(const struct send *send)
 
 static bool is_watched(const struct send *send)
 {
-	return migration->is_watched && !memcmp(migration->watched, send->receipt.session, sizeof(migration->watched));
+	return migration->is_watched &&
+	       !memcmp(migration->watched, send->receipt.session, sizeof(migration->watched));
 }
 
 /* Who is not known to be Tern, or does not answer, is not waited for. */
@@ -257,15 +259,16 @@ void send_fail(struct send *send, const char *code, const char *format, ...)
 	conclude(send, send->is_cancelled ? RECEIPT_CANCELLED : RECEIPT_FAILED);
 	if (!is_watched(send) && !send->options.is_check)
 		log_error("migrate %s to %s: %s%s (%s)", receipt->vm, receipt->to, receipt->why,
-			  send->vm && send->vm->state == VM_RUNNING ? "; it runs on here" : "", code);
+			  send->vm && send->vm->state == VM_RUNNING ? "; it runs on here" : "",
+			  code);
 }
 
 void send_finish(struct send *send)
 {
 	conclude(send, RECEIPT_MOVED);
 	if (!is_watched(send) && !send->options.is_check)
-		log_info("migrate %s to %s: moved in %llu ms, stun %llu us", send->receipt.vm, send->receipt.to,
-			 (unsigned long long)send->receipt.total_us / 1000,
+		log_info("migrate %s to %s: moved in %llu ms, stun %llu us", send->receipt.vm,
+			 send->receipt.to, (unsigned long long)send->receipt.total_us / 1000,
 			 (unsigned long long)send->receipt.stun_us);
 }
 
@@ -287,7 +290,8 @@ static void take_error(struct send *send)
 {
 	const struct wire_reason *reason = (const void *)send->wire.scratch;
 
-	if (!wire_text_ok(reason->code, sizeof(reason->code)) || !wire_text_ok(reason->why, sizeof(reason->why)))
+	if (!wire_text_ok(reason->code, sizeof(reason->code)) ||
+	    !wire_text_ok(reason->why, sizeof(reason->why)))
 		send_break(send, "E-PROTOCOL", "the peer's error report is broken");
 	else
 		send_break(send, reason->code, reason->why);
@@ -365,7 +369,8 @@ static void take_record(struct send *send)
 		break;
 	case WIRE_ROUND_DONE:
 		if (!copy_take_round_done(send))
-			send_break(send, "E-PROTOCOL", "the peer counts other rounds than were sent");
+			send_break(send, "E-PROTOCOL",
+				   "the peer counts other rounds than were sent");
 		break;
 	case WIRE_ERROR:
 		take_error(send);
@@ -381,9 +386,9 @@ static void take_record(struct send *send)
 void send_detach(struct send *send)
 {
 	if (send->phase != SEND_DETACHED)
-		log_warn("migrate %s to %s: given away, but %s does not answer; trying again until it does "
-			 "(migrate cancel %s asks for it back)", send->receipt.vm, send->receipt.to, send->receipt.to,
-			 send->receipt.vm);
+		log_warn("migrate %s to %s: given away, but %s does not answer; trying again until "
+			 "it does (migrate cancel %s asks for it back)",
+			 send->receipt.vm, send->receipt.to, send->receipt.to, send->receipt.vm);
 	if (send->wire.stream)
 		stream_abort(send->wire.stream);
 	send->wire.stream = NULL;
@@ -397,7 +402,8 @@ static void take_close(struct send *send)
 	char why[WIRE_WHY_MAX];
 
 	send->is_closed = false;
-	fmt_snprintf(why, sizeof(why), "%s (%s)", send->is_opened ? "the connection broke" : "no connection",
+	fmt_snprintf(why, sizeof(why), "%s (%s)",
+		     send->is_opened ? "the connection broke" : "no connection",
 		     send->close_err ? errno_name(send->close_err) : "the peer closed it");
 	if (send->phase == SEND_DETACHED)
 		send_detach(send);
@@ -409,7 +415,9 @@ static void take_open(struct send *send)
 {
 	if (send->phase != SEND_DIALLED && send->phase != SEND_DETACHED)
 		return;
-	greet_say_hello(send, send->options.is_check ? WIRE_CHECK : send_is_given(send) ? WIRE_RESOLVE : WIRE_MOVE);
+	greet_say_hello(send, send->options.is_check ? WIRE_CHECK
+			      : send_is_given(send)  ? WIRE_RESOLVE
+						     : WIRE_MOVE);
 	send_set_phase(send, SEND_GREETED, ANSWER_NS);
 }
 
@@ -444,7 +452,8 @@ static void take_deadline(struct send *send)
 static bool has_guest_stopped(const struct send *send)
 {
 	return !send->options.is_check && !send->is_stunned && send->phase < SEND_PAUSED &&
-	       !send_is_given(send) && (send->vm->state != VM_RUNNING || vm_wants_attention(send->vm));
+	       !send_is_given(send) &&
+	       (send->vm->state != VM_RUNNING || vm_wants_attention(send->vm));
 }
 
 static void take_events(struct send *send)
@@ -461,7 +470,8 @@ static void take_events(struct send *send)
 		take_close(send);
 	if (!send->is_over && has_guest_stopped(send))
 		send_fail(send, "E-GUEST-STOPPED", "the guest did not go on: %s",
-			  vm_wants_attention(send->vm) ? "it switched itself off, reset or died" : "paused or stopped here");
+			  vm_wants_attention(send->vm) ? "it switched itself off, reset or died"
+						       : "paused or stopped here");
 	if (!send->is_over && clock_now_ns() >= send->deadline_ns)
 		take_deadline(send);
 }
@@ -486,7 +496,8 @@ bool send_poll(struct send *send)
 
 u64 send_deadline_ns(const struct send *send)
 {
-	return send->phase == SEND_COPYING ? MIN(send->deadline_ns, send->held_until_ns) : send->deadline_ns;
+	return send->phase == SEND_COPYING ? MIN(send->deadline_ns, send->held_until_ns)
+					   : send->deadline_ns;
 }
 
 /* --- the operator --- */
@@ -523,10 +534,16 @@ void send_vm_gone(struct send *send)
 const char *send_phase_name(const struct send *send)
 {
 	static const char *const names[SEND_PHASE_COUNT] = {
-		[SEND_DIALLED] = "connecting", [SEND_GREETED] = "greeting", [SEND_OFFERED] = "reserving",
-		[SEND_COPYING] = "copying", [SEND_ROUND_ENDED] = "copying",
-		[SEND_WAITING] = "stopping", [SEND_HALTING] = "stopping",
-		[SEND_TAIL] = "sending the rest", [SEND_PAUSED] = "verifying", [SEND_GIVEN] = "handing over",
+		[SEND_DIALLED] = "connecting",
+		[SEND_GREETED] = "greeting",
+		[SEND_OFFERED] = "reserving",
+		[SEND_COPYING] = "copying",
+		[SEND_ROUND_ENDED] = "copying",
+		[SEND_WAITING] = "stopping",
+		[SEND_HALTING] = "stopping",
+		[SEND_TAIL] = "sending the rest",
+		[SEND_PAUSED] = "verifying",
+		[SEND_GIVEN] = "handing over",
 		[SEND_DETACHED] = "given, peer silent",
 	};
 
@@ -539,7 +556,8 @@ unsigned send_remaining_percent(const struct send *send)
 
 	if (send->phase != SEND_COPYING || !rounds->round_pages)
 		return send->phase < SEND_COPYING ? 100 : 0;
-	return (unsigned)((rounds->todo_count * 100 + rounds->round_pages - 1) / rounds->round_pages);
+	return (unsigned)((rounds->todo_count * 100 + rounds->round_pages - 1) /
+			  rounds->round_pages);
 }
 
 u64 send_bytes_per_sec(const struct send *send)

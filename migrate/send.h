@@ -69,14 +69,14 @@ struct send {
 	struct digest_map digests;
 	struct delta delta;
 	bool is_small_round;           /* pages go one by one, as differences where that is less */
-	u64 *acked;                    /* bitmap: the destination has the page's last collected content */
+	u64 *acked; /* bitmap: the destination has the page's last collected content */
 	u64 acked_count;
 	bool is_tracking;
 	u64 armed_chunks;
 	u64 zero_first, zero_count;    /* a ZERO record that grows */
 	struct pace pace;
 	u64 held_at_ns, held_until_ns; /* by the rate limit; 0, ~0: not */
-	bool was_held;                 /* in the middle of this round: it says nothing of the link's rate */
+	bool was_held; /* in the middle of this round: it says nothing of the link's rate */
 	u64 active_at_ns, active_ns;   /* time with something on its way, this round */
 	u64 round_start_ns, round_end_ns;
 	u64 dirty_per_sec;             /* pages, in the last round */
@@ -85,7 +85,8 @@ struct send {
 	struct receipt_round round;
 
 	/* the stun */
-	u64 start_ns, quiet_until_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns, committed_ns;
+	u64 start_ns, quiet_until_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns,
+		committed_ns;
 	u64 state_bytes;
 	u64 offer_digest;
 	u32 stun_attempts;
@@ -107,7 +108,9 @@ struct send *send_start(struct vm *vm, const char *peer_name, struct stream_addr
 bool send_poll(struct send *send);
 /* When poll wants to be called next at the latest. */
 u64 send_deadline_ns(const struct send *send);
-/* The operator wants the guest here: ends the move before it is given away, asks for it back after. */
+/*
+ * The operator wants the guest here: ends the move before it is given away, asks for it back after.
+ */
 void send_cancel(struct send *send);
 /* The operator swears that the peer is powered off: the guest goes on here. */
 void send_force(struct send *send);

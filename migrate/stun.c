@@ -18,7 +18,7 @@
 #define HALT_NS (1 * NS_PER_SEC)
 #define HALT_SPIN_NS (30 * NS_PER_US)
 #define READY_NS_MIN (1 * NS_PER_SEC)
-#define READY_LIMITS 20            /* READY is waited for this many stun limits, at least READY_NS_MIN */
+#define READY_LIMITS 20 /* READY is waited for this many stun limits, at least READY_NS_MIN */
 #define ACK_NS (1 * NS_PER_SEC)
 #define ATTEMPTS_MAX 5             /* stops that found more dirty pages than predicted */
 
@@ -57,7 +57,8 @@ static bool harvest(struct send *send)
 	if (vm_wants_attention(vm)) {
 		/* Its end is near: that is for this host to carry out. */
 		send_resume_guest(send);
-		send_fail(send, "E-GUEST-STOPPED", "the guest is switching itself off or resetting");
+		send_fail(send, "E-GUEST-STOPPED",
+			  "the guest is switching itself off or resetting");
 		return false;
 	}
 	vm_settle(vm);
@@ -176,9 +177,10 @@ static void wipe(struct send *send)
 
 static void ask_operator(struct send *send)
 {
-	log_error("migrate %s: %s was started anew since it was given the guest, and keeps no durable record: if it "
-		  "ran there, this copy is old (migrate resolve %s)", send->receipt.vm, send->receipt.to,
-		  send->receipt.vm);
+	log_error("migrate %s: %s was started anew since it was given the guest, and keeps no "
+		  "durable record: if it "
+		  "ran there, this copy is old (migrate resolve %s)",
+		  send->receipt.vm, send->receipt.to, send->receipt.vm);
 	send_hang_up(send);
 	send_set_phase(send, SEND_DETACHED, HALT_NS);
 	send->deadline_ns = ~0ull;
@@ -233,7 +235,8 @@ static void report_return(struct send *send, enum handover_event_type event)
 		if (send->is_cancelled)
 			send_fail(send, "E-CANCELLED", "cancelled by the operator, and given back");
 		else
-			send_fail(send, "E-PEER-LOST", "the destination lost its copy and gave the guest back");
+			send_fail(send, "E-PEER-LOST",
+				  "the destination lost its copy and gave the guest back");
 		break;
 	case EVENT_LINK_LOST:
 		reason = send->lost;
@@ -241,7 +244,8 @@ static void report_return(struct send *send, enum handover_event_type event)
 			  reason.code[0] ? reason.why : "the connection broke");
 		break;
 	case EVENT_PEER_IS_OFF:
-		send_fail(send, "E-CANCELLED", "taken back by the operator, who says that the peer is off");
+		send_fail(send, "E-CANCELLED",
+			  "taken back by the operator, who says that the peer is off");
 		break;
 	default:
 		send_fail(send, "E-CANCELLED", "cancelled by the operator");

@@ -15,49 +15,50 @@
 #include "net/stream.h"
 
 _Static_assert(sizeof(struct wire_hello) == 96, "HELLO is drawn with 96 bytes");
-_Static_assert(sizeof(struct wire_offer) == 3800, "OFFER is drawn with 3800 bytes before its devices");
+_Static_assert(sizeof(struct wire_offer) == 3800,
+	       "OFFER is drawn with 3800 bytes before its devices");
 _Static_assert(sizeof(struct receipt) == 3064, "RECEIPT is drawn with 3064 bytes");
 _Static_assert(sizeof(struct wire_pages) == 24, "PAGES is drawn with 24 bytes before its data");
 _Static_assert(sizeof(struct vcpu_state) <= WIRE_STATE_MAX, "a vCPU fits a record");
 
 #define SCRATCH_BYTES (WIRE_STATE_MAX + 64)
 #define PAGE_DATA 4096u
-#define BOTH (WIRE_FROM_SOURCE | WIRE_FROM_DESTINATION)
 
-/* Lengths of payloads, page data not counted. */
+#define FROM_S WIRE_FROM_SOURCE
+#define FROM_D WIRE_FROM_DESTINATION
+#define EXACTLY(structure, sides) { sizeof(structure), sizeof(structure), sides }
+#define FROM_TO(structure, least, most, sides) \
+	{ sizeof(structure) + (least), sizeof(structure) + (most), sides }
+
+/* Lengths of payloads, and who may send them. */
 static const struct wire_limits {
 	u32 min;
 	u32 max;
 	u8 sides;
 } limits[WIRE_TYPE_COUNT] = {
-	[WIRE_HELLO] = { sizeof(struct wire_hello), sizeof(struct wire_hello), BOTH },
-	[WIRE_OFFER] = { sizeof(struct wire_offer),
-			 sizeof(struct wire_offer) + WIRE_DEVICES_MAX * sizeof(struct wire_device_entry),
-			 WIRE_FROM_SOURCE },
-	[WIRE_ACCEPT] = { sizeof(struct wire_accept), sizeof(struct wire_accept), WIRE_FROM_DESTINATION },
-	[WIRE_REFUSE] = { sizeof(struct wire_reason), WIRE_REASONS_MAX * sizeof(struct wire_reason),
-			  WIRE_FROM_DESTINATION },
-	[WIRE_PAGES] = { sizeof(struct wire_pages) + PAGE_DATA,
-			 sizeof(struct wire_pages) + WIRE_PAGES_MAX * PAGE_DATA, WIRE_FROM_SOURCE },
-	[WIRE_ZERO] = { sizeof(struct wire_zero), sizeof(struct wire_zero), WIRE_FROM_SOURCE },
-	[WIRE_ROUND_END] = { sizeof(struct wire_round), sizeof(struct wire_round), WIRE_FROM_SOURCE },
-	[WIRE_ACKED] = { sizeof(struct wire_acked) + 8, sizeof(struct wire_acked) + WIRE_ACKED_MAX / 8,
-			 WIRE_FROM_DESTINATION },
-	[WIRE_ROUND_DONE] = { sizeof(struct wire_round), sizeof(struct wire_round), WIRE_FROM_DESTINATION },
-	[WIRE_DEVICE] = { sizeof(struct wire_device), sizeof(struct wire_device) + WIRE_STATE_MAX,
-			  WIRE_FROM_SOURCE },
-	[WIRE_VCPU] = { sizeof(struct wire_vcpu), sizeof(struct wire_vcpu) + WIRE_STATE_MAX, WIRE_FROM_SOURCE },
-	[WIRE_PAUSE_STATE] = { sizeof(struct wire_pause_state), sizeof(struct wire_pause_state),
-			       WIRE_FROM_SOURCE },
-	[WIRE_READY] = { sizeof(struct wire_ready), sizeof(struct wire_ready), WIRE_FROM_DESTINATION },
-	[WIRE_COMMIT] = { sizeof(struct wire_commit), sizeof(struct wire_commit), WIRE_FROM_SOURCE },
-	[WIRE_ACK] = { sizeof(struct wire_ack), sizeof(struct wire_ack), WIRE_FROM_DESTINATION },
-	[WIRE_ABORTREQ] = { sizeof(struct wire_epoch), sizeof(struct wire_epoch), WIRE_FROM_SOURCE },
-	[WIRE_ABORTED] = { sizeof(struct wire_epoch), sizeof(struct wire_epoch), WIRE_FROM_DESTINATION },
-	[WIRE_OWNED] = { sizeof(struct wire_epoch), sizeof(struct wire_epoch), WIRE_FROM_SOURCE },
-	[WIRE_ERROR] = { sizeof(struct wire_reason), sizeof(struct wire_reason), BOTH },
-	[WIRE_DELTA] = { sizeof(struct wire_delta), sizeof(struct wire_delta) + PAGE_DATA, WIRE_FROM_SOURCE },
-	[WIRE_RECEIPT] = { sizeof(struct receipt), sizeof(struct receipt), WIRE_FROM_SOURCE },
+	[WIRE_HELLO] = EXACTLY(struct wire_hello, FROM_S | FROM_D),
+	[WIRE_OFFER] = FROM_TO(struct wire_offer, 0,
+			       WIRE_DEVICES_MAX * sizeof(struct wire_device_entry), FROM_S),
+	[WIRE_ACCEPT] = EXACTLY(struct wire_accept, FROM_D),
+	[WIRE_REFUSE] = FROM_TO(struct wire_reason, 0,
+				(WIRE_REASONS_MAX - 1) * sizeof(struct wire_reason), FROM_D),
+	[WIRE_PAGES] = FROM_TO(struct wire_pages, PAGE_DATA, WIRE_PAGES_MAX * PAGE_DATA, FROM_S),
+	[WIRE_DELTA] = FROM_TO(struct wire_delta, 0, PAGE_DATA, FROM_S),
+	[WIRE_ZERO] = EXACTLY(struct wire_zero, FROM_S),
+	[WIRE_ROUND_END] = EXACTLY(struct wire_round, FROM_S),
+	[WIRE_ACKED] = FROM_TO(struct wire_acked, 8, WIRE_ACKED_MAX / 8, FROM_D),
+	[WIRE_ROUND_DONE] = EXACTLY(struct wire_round, FROM_D),
+	[WIRE_DEVICE] = FROM_TO(struct wire_device, 0, WIRE_STATE_MAX, FROM_S),
+	[WIRE_VCPU] = FROM_TO(struct wire_vcpu, 0, WIRE_STATE_MAX, FROM_S),
+	[WIRE_PAUSE_STATE] = EXACTLY(struct wire_pause_state, FROM_S),
+	[WIRE_READY] = EXACTLY(struct wire_ready, FROM_D),
+	[WIRE_COMMIT] = EXACTLY(struct wire_commit, FROM_S),
+	[WIRE_ACK] = EXACTLY(struct wire_ack, FROM_D),
+	[WIRE_ABORTREQ] = EXACTLY(struct wire_epoch, FROM_S),
+	[WIRE_ABORTED] = EXACTLY(struct wire_epoch, FROM_D),
+	[WIRE_OWNED] = EXACTLY(struct wire_epoch, FROM_S),
+	[WIRE_ERROR] = EXACTLY(struct wire_reason, FROM_S | FROM_D),
+	[WIRE_RECEIPT] = EXACTLY(struct receipt, FROM_S),
 };
 
 int wire_init(struct wire *wire, struct stream *stream, enum wire_side peer)
@@ -91,17 +92,21 @@ static enum wire_result open_record(struct wire *wire)
 	bool is_known = type > 0 && type < WIRE_TYPE_COUNT;
 
 	if (bytes % 8)
-		return broken(wire, "E-PROTOCOL", "the peer sent a length that is no multiple of 8");
+		return broken(wire, "E-PROTOCOL",
+			      "the peer sent a length that is no multiple of 8");
 	if (!is_known && !(type & WIRE_OPTIONAL))
-		return broken(wire, "E-PROTOCOL", "the peer sent a record that this version does not know");
+		return broken(wire, "E-PROTOCOL",
+			      "the peer sent a record that this version does not know");
 	if (!is_known && bytes > WIRE_SKIP_MAX)
-		return broken(wire, "E-PROTOCOL", "the peer sent an optional record that is too long");
+		return broken(wire, "E-PROTOCOL",
+			      "the peer sent an optional record that is too long");
 	if (!is_known) {
 		wire->skip_left = bytes;
 		return WIRE_GOT;
 	}
 	if (!(limits[type].sides & wire->peer))
-		return broken(wire, "E-PROTOCOL", "the peer sent a record that only the other side may send");
+		return broken(wire, "E-PROTOCOL",
+			      "the peer sent a record that only the other side may send");
 	if (bytes < limits[type].min || bytes > limits[type].max)
 		return broken(wire, "E-PROTOCOL", "the peer sent a record of impossible length");
 	return WIRE_GOT;
@@ -210,7 +215,8 @@ size_t wire_record_bytes(size_t payload_bytes)
 	return sizeof(struct wire_header) + ALIGN_UP(payload_bytes, 8);
 }
 
-int wire_put2(struct wire *wire, u32 type, const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+int wire_put2(struct wire *wire, u32 type, const void *a, size_t a_bytes, const void *b,
+	      size_t b_bytes)
 {
 	static const u8 zeros[8];
 	size_t payload = a_bytes + b_bytes;

@@ -54,7 +54,7 @@ enum wire_type {
 	WIRE_ACK = 15,        /* destination: it runs */
 	WIRE_ABORTREQ = 16,   /* source: give it back */
 	WIRE_ABORTED = 17,    /* destination: never started, never will under this incarnation */
-	WIRE_OWNED = 18,      /* source: the guest runs at the source under this newer epoch; forget older copies */
+	WIRE_OWNED = 18,      /* source: it runs at the source under this newer epoch */
 	WIRE_ERROR = 19,      /* either: why the session ends */
 	WIRE_RECEIPT = 20,    /* source, after ACK */
 	WIRE_DELTA = 21,      /* source: the lines of a page that changed since it was sent */
@@ -223,11 +223,19 @@ size_t wire_data(struct wire *wire, void *to, size_t want);
 size_t wire_room(const struct wire *wire);
 /* Bytes on the stream for a record with this payload. */
 size_t wire_record_bytes(size_t payload_bytes);
-/* Sends a record whose payload is a then b (b may be empty), padded. All or nothing: 0, -EAGAIN, -ENOTCONN. */
-int wire_put2(struct wire *wire, u32 type, const void *a, size_t a_bytes, const void *b, size_t b_bytes);
+/*
+ * Sends a record whose payload is a then b (b may be empty), padded. All or nothing: 0, -EAGAIN,
+ * -ENOTCONN.
+ */
+int wire_put2(struct wire *wire, u32 type, const void *a, size_t a_bytes, const void *b,
+	      size_t b_bytes);
 int wire_put(struct wire *wire, u32 type, const void *payload, size_t bytes);
 
-/* A text field of the peer: ends with NUL inside max bytes, and nothing but printable characters before. */
+/*
+ * A text field of the peer: ends with NUL inside max bytes, and nothing but printable characters
+ * before.
+ */
 bool wire_text_ok(const char *text, size_t max);
 /* Fills a reason. */
-void wire_reason_set(struct wire_reason *reason, const char *code, const char *format, ...) PRINTF_LIKE(3, 4);
+void wire_reason_set(struct wire_reason *reason, const char *code, const char *format, ...)
+	PRINTF_LIKE(3, 4);
