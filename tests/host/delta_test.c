@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Differences: what is gathered and scattered makes the same page, whatever the history of the slots. */
+/* Differences: what is gathered and scattered makes the same page, whatever the history of the
+ * slots. */
 /* SOURCES: migrate/delta.c migrate/pace.c tests/host/fake/heap_fake.c kernel/str.c */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -27,7 +27,8 @@ static void every_length_agrees_with_the_reference(void **state)
 	(void)state;
 	srand(1);
 	for (size_t count = 0; count < 600; count++) {
-		u8 *bytes = malloc(count + 1); /* exact, so that the sanitizer sees a read past the end */
+		u8 *bytes = malloc(count +
+				   1); /* exact, so that the sanitizer sees a read past the end */
 
 		fill(bytes, count);
 		assert_true(digest_bytes(bytes, count) == XXH64(bytes, count, 0));
@@ -102,7 +103,8 @@ static void places_and_contents_matter(void **state)
 	(void)state;
 	for (u64 i = 0; i < 1000; i++) {
 		/* Two pages that change places, or two equal pages, do not cancel out. */
-		assert_true(digest_mix(i, 7) + digest_mix(i + 1, 9) != digest_mix(i, 9) + digest_mix(i + 1, 7));
+		assert_true(digest_mix(i, 7) + digest_mix(i + 1, 9) !=
+			    digest_mix(i, 9) + digest_mix(i + 1, 7));
 		assert_true(digest_mix(i, 7) != digest_mix(i + 1, 7));
 	}
 }

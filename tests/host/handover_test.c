@@ -35,12 +35,14 @@ static int place(const struct handover_actions *actions, enum handover_action ac
 	return -1;
 }
 
-static struct handover_source source_in(enum handover_source_phase phase, bool has_copy, bool wants_back)
+static struct handover_source source_in(enum handover_source_phase phase, bool has_copy,
+					bool wants_back)
 {
 	return (struct handover_source){ phase, E, INC, DIGEST, has_copy, wants_back };
 }
 
-static struct handover_event event_of(enum handover_event_type type, u64 epoch, u64 incarnation, u64 digest)
+static struct handover_event event_of(enum handover_event_type type, u64 epoch, u64 incarnation,
+				      u64 digest)
 {
 	return (struct handover_event){ type, epoch, incarnation, digest, false };
 }
@@ -57,7 +59,11 @@ struct source_row {
 };
 
 #define ROW(p, e, n, ...) \
-	{ p, e, n, { __VA_ARGS__ }, sizeof((enum handover_action[]){ __VA_ARGS__ }) / sizeof(enum handover_action) }
+	{ \
+		p, e, n, { __VA_ARGS__ }, \
+			sizeof((enum handover_action[]){ __VA_ARGS__ }) / \
+				sizeof(enum handover_action) \
+	}
 #define BACK HANDOVER_LOG, HANDOVER_RESUME, HANDOVER_SEND_OWNED
 
 /* With a copy, right epoch, incarnation and digest. Pairs that are not listed change nothing. */
@@ -80,7 +86,8 @@ static const struct source_row source_rows[] = {
 	ROW(SOURCE_GIVEN, EVENT_REBOOTED, SOURCE_GIVEN, HANDOVER_LOG, HANDOVER_RECONNECT),
 };
 
-static const struct source_row *find_row(enum handover_source_phase phase, enum handover_event_type event)
+static const struct source_row *find_row(enum handover_source_phase phase,
+					 enum handover_event_type event)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(source_rows); i++)
 		if (source_rows[i].phase == phase && source_rows[i].event == event)
@@ -93,8 +100,11 @@ static void every_pair_of_the_source(void **state)
 	(void)state;
 	for (u32 phase = 0; phase < SOURCE_PHASE_COUNT; phase++) {
 		for (u32 type = 0; type < EVENT_TYPE_COUNT; type++) {
-			struct handover_source before = source_in(phase, phase != SOURCE_GONE, false), after;
-			struct handover_event event = event_of(type, E, type == EVENT_REBOOTED ? INC + 1 : INC, DIGEST);
+			struct handover_source before = source_in(phase, phase != SOURCE_GONE,
+								  false),
+					       after;
+			struct handover_event event = event_of(
+				type, E, type == EVENT_REBOOTED ? INC + 1 : INC, DIGEST);
 			const struct source_row *row = find_row(phase, type);
 			struct handover_actions actions;
 
@@ -106,9 +116,12 @@ static void every_pair_of_the_source(void **state)
 			}
 			assert_int_equal(after.phase, row->next);
 			assert_int_equal(actions.count, row->count);
-			assert_memory_equal(actions.list, row->actions, row->count * sizeof(row->actions[0]));
+			assert_memory_equal(actions.list, row->actions,
+					    row->count * sizeof(row->actions[0]));
 			/* Going back voids everything that was said of the old epoch. */
-			assert_int_equal(after.epoch, phase != SOURCE_OWN && row->next == SOURCE_OWN ? E + 1 : E);
+			assert_int_equal(after.epoch, phase != SOURCE_OWN && row->next == SOURCE_OWN
+							      ? E + 1
+							      : E);
 		}
 	}
 }
@@ -121,8 +134,10 @@ static void messages_of_other_epochs_change_nothing(void **state)
 	for (u32 phase = 0; phase < SOURCE_PHASE_COUNT; phase++)
 		for (u32 i = 0; i < ARRAY_COUNT(types); i++)
 			for (u64 epoch = E - 2; epoch <= E + 2; epoch++) {
-				struct handover_source before = source_in(phase, true, false), after;
-				struct handover_event event = event_of(types[i], epoch, INC, DIGEST);
+				struct handover_source before = source_in(phase, true, false),
+						       after;
+				struct handover_event event = event_of(types[i], epoch, INC,
+								       DIGEST);
 				struct handover_actions actions;
 
 				if (epoch == E)
@@ -157,7 +172,8 @@ static void the_source_believes_only_what_fits(void **state)
 
 static void a_source_without_a_copy_never_asks_for_it(void **state)
 {
-	static const enum handover_event_type types[] = { EVENT_CANCEL, EVENT_LINK_UP, EVENT_REPEAT, EVENT_PEER_IS_OFF };
+	static const enum handover_event_type types[] = { EVENT_CANCEL, EVENT_LINK_UP, EVENT_REPEAT,
+							  EVENT_PEER_IS_OFF };
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_COUNT(types); i++) {
@@ -209,37 +225,41 @@ static void every_pair_of_the_destination(void **state)
 			after = handover_destination_step(before, &event, &actions);
 			assert_true(actions.count <= HANDOVER_ACTIONS_MAX);
 			/* Started and refused only grow. */
-			assert_true(after.started >= before.started && after.refused >= before.refused);
+			assert_true(after.started >= before.started &&
+				    after.refused >= before.refused);
 			/* It starts on COMMIT, or on the operator's word, and on nothing else. */
 			if (has(&actions, HANDOVER_START)) {
 				assert_true(type == EVENT_COMMIT || type == EVENT_PEER_IS_OFF);
 				assert_true(before.has_copy);
 				assert_int_equal(after.started, before.epoch);
-				assert_true(place(&actions, HANDOVER_LOG) < place(&actions, HANDOVER_START));
+				assert_true(place(&actions, HANDOVER_LOG) <
+					    place(&actions, HANDOVER_START));
 				if (type == EVENT_COMMIT) {
 					assert_int_equal(before.epoch, E);
 					assert_true(before.fence < INC);
 				}
 			}
 			/* Once started, the answer is ACK for ever. */
-			if ((type == EVENT_COMMIT || type == EVENT_ABORTREQ) && before.started >= E) {
+			if ((type == EVENT_COMMIT || type == EVENT_ABORTREQ) &&
+			    before.started >= E) {
 				assert_int_equal(actions.count, 1);
 				assert_int_equal(actions.list[0], HANDOVER_SEND_ACK);
 			} else if (type == EVENT_COMMIT || type == EVENT_ABORTREQ) {
-				assert_true(has(&actions, HANDOVER_SEND_ABORTED) || has(&actions, HANDOVER_START));
+				assert_true(has(&actions, HANDOVER_SEND_ABORTED) ||
+					    has(&actions, HANDOVER_START));
 			}
 			/* Asked to give back, it keeps its copy. */
 			if (type == EVENT_ABORTREQ)
 				assert_int_equal(after.has_copy, before.has_copy);
 			/* A copy goes only by starting it, for a newer epoch, or with the host. */
 			if (before.has_copy && !after.has_copy)
-				assert_true(has(&actions, HANDOVER_START) || has(&actions, HANDOVER_WIPE) ||
-					    type == EVENT_REBOOTED);
+				assert_true(has(&actions, HANDOVER_START) ||
+					    has(&actions, HANDOVER_WIPE) || type == EVENT_REBOOTED);
 			if (has(&actions, HANDOVER_WIPE))
 				assert_true(type == EVENT_OWNED && before.epoch < E);
 			/* Time and links mean nothing to it. */
-			if (type == EVENT_LINK_LOST || type == EVENT_TIMEOUT || type == EVENT_REPEAT ||
-			    type == EVENT_LINK_UP) {
+			if (type == EVENT_LINK_LOST || type == EVENT_TIMEOUT ||
+			    type == EVENT_REPEAT || type == EVENT_LINK_UP) {
 				assert_int_equal(actions.count, 0);
 				assert_memory_equal(&before, &after, sizeof(before));
 			}
@@ -350,16 +370,21 @@ static void s_act(struct world *w, const struct handover_actions *actions)
 			w->s_log = *s;
 			break;
 		case HANDOVER_SEND_STATE:
-			say(w, &w->to_d, (struct message){ M_STATE, s->epoch, 0, s->digest, w->s_version, false });
+			say(w, &w->to_d,
+			    (struct message){ M_STATE, s->epoch, 0, s->digest, w->s_version,
+					      false });
 			break;
 		case HANDOVER_SEND_COMMIT:
 			assert_int_equal(w->s_log.phase, SOURCE_GIVEN);   /* I4 */
 			w->commits_sent++;
-			say(w, &w->to_d, (struct message){ M_COMMIT, s->epoch, s->incarnation, s->digest, 0, false });
+			say(w, &w->to_d,
+			    (struct message){ M_COMMIT, s->epoch, s->incarnation, s->digest, 0,
+					      false });
 			break;
 		case HANDOVER_SEND_ABORTREQ:
 			assert_true(s->has_copy);
-			say(w, &w->to_d, (struct message){ M_ABORTREQ, s->epoch, s->incarnation, 0, 0, false });
+			say(w, &w->to_d,
+			    (struct message){ M_ABORTREQ, s->epoch, s->incarnation, 0, 0, false });
 			break;
 		case HANDOVER_SEND_OWNED:
 			say(w, &w->to_d, (struct message){ M_OWNED, s->epoch, 0, 0, 0, false });
@@ -391,7 +416,8 @@ static void s_event(struct world *w, struct handover_event event)
 	s_act(w, &actions);
 }
 
-static void d_act(struct world *w, const struct handover_actions *actions, const struct message *about)
+static void d_act(struct world *w, const struct handover_actions *actions,
+		  const struct message *about)
 {
 	for (u32 i = 0; i < actions->count; i++) {
 		switch (actions->list[i]) {
@@ -399,7 +425,8 @@ static void d_act(struct world *w, const struct handover_actions *actions, const
 			w->d_log = w->d;
 			break;
 		case HANDOVER_SEND_READY:
-			say(w, &w->to_s, (struct message){ M_READY, w->d.epoch, 0, w->d.digest, 0, false });
+			say(w, &w->to_s,
+			    (struct message){ M_READY, w->d.epoch, 0, w->d.digest, 0, false });
 			break;
 		case HANDOVER_START:
 			assert_int_equal(w->d_log.started, w->d.started); /* I4 */
@@ -411,11 +438,14 @@ static void d_act(struct world *w, const struct handover_actions *actions, const
 			w->d_version = ++w->latest;
 			break;
 		case HANDOVER_SEND_ACK:
-			say(w, &w->to_s, (struct message){ M_ACK, about->epoch, about->incarnation, 0, 0, false });
+			say(w, &w->to_s,
+			    (struct message){ M_ACK, about->epoch, about->incarnation, 0, 0,
+					      false });
 			break;
 		case HANDOVER_SEND_ABORTED:
-			say(w, &w->to_s, (struct message){ M_ABORTED, about->epoch, about->incarnation, 0, 0,
-							   w->d_forgot && !w->is_durable });
+			say(w, &w->to_s,
+			    (struct message){ M_ABORTED, about->epoch, about->incarnation, 0, 0,
+					      w->d_forgot && !w->is_durable });
 			break;
 		case HANDOVER_WIPE:
 			/* I3, I13: not the last current copy. */
@@ -443,11 +473,14 @@ static void d_event(struct world *w, struct handover_event event, const struct m
 static void deliver(struct world *w, struct channel *channel, u32 which, bool keep)
 {
 	static const enum handover_event_type types[] = {
-		[M_STATE] = EVENT_VERIFIED, [M_READY] = EVENT_READY, [M_COMMIT] = EVENT_COMMIT, [M_ACK] = EVENT_ACK,
-		[M_ABORTREQ] = EVENT_ABORTREQ, [M_ABORTED] = EVENT_ABORTED, [M_OWNED] = EVENT_OWNED,
+		[M_STATE] = EVENT_VERIFIED,    [M_READY] = EVENT_READY,
+		[M_COMMIT] = EVENT_COMMIT,     [M_ACK] = EVENT_ACK,
+		[M_ABORTREQ] = EVENT_ABORTREQ, [M_ABORTED] = EVENT_ABORTED,
+		[M_OWNED] = EVENT_OWNED,
 	};
 	struct message m = channel->list[which];
-	struct handover_event event = { types[m.type], m.epoch, m.incarnation, m.digest, m.is_from_new_host };
+	struct handover_event event = { types[m.type], m.epoch, m.incarnation, m.digest,
+					m.is_from_new_host };
 
 	if (!keep)
 		channel->list[which] = channel->list[--channel->count];
@@ -466,7 +499,8 @@ static void check_world(const struct world *w)
 	assert_true(is_live || w->is_excused);                   /* I3 */
 }
 
-/* Without durable records the rest of the safety is the session's: no message outlives a TCP connection's end. */
+/* Without durable records the rest of the safety is the session's: no message outlives a TCP
+ * connection's end. */
 static void end_sessions(struct world *w)
 {
 	if (!w->is_durable)
@@ -529,13 +563,15 @@ static void random_step(struct world *w, struct limits *left)
 		break;
 	case 5:
 		if (channel->count)
-			channel->list[pick(channel->count)] = channel->list[channel->count - 1], channel->count--;
+			channel->list[pick(channel->count)] = channel->list[channel->count - 1],
+			channel->count--;
 		break;
 	case 6:
 		if (w->s_up && w->s_runs && w->s.phase == SOURCE_OWN && left->moves) {
 			left->moves--;
 			w->s_runs = false;
-			w->d_forgot = false; /* the session's greeting tells which start of D it is */
+			w->d_forgot =
+				false; /* the session's greeting tells which start of D it is */
 			s_event(w, event_of(EVENT_PAUSED, 0, 0, digest_of(w->s_version)));
 		}
 		break;
@@ -579,13 +615,15 @@ static void random_step(struct world *w, struct limits *left)
 		break;
 	default: /* time means nothing to the destination */
 		if (w->d_up)
-			d_event(w, event_of(pick(2) ? EVENT_TIMEOUT : EVENT_LINK_LOST, 0, 0, 0), NULL);
+			d_event(w, event_of(pick(2) ? EVENT_TIMEOUT : EVENT_LINK_LOST, 0, 0, 0),
+				NULL);
 		break;
 	}
 	check_world(w);
 }
 
-/* The link heals, nobody crashes any more: within bounded talk somebody runs, or there is an excuse. */
+/* The link heals, nobody crashes any more: within bounded talk somebody runs, or there is an
+ * excuse. */
 static void settle(struct world *w)
 {
 	if (!w->s_up)
@@ -593,7 +631,8 @@ static void settle(struct world *w)
 	w->d_up = true;
 	w->is_cut = false;
 	for (u32 i = 0; i < 200 && !w->s_runs && !w->d_runs; i++) {
-		s_event(w, event_of(w->s.phase == SOURCE_PAUSED ? EVENT_TIMEOUT : EVENT_REPEAT, 0, 0, 0));
+		s_event(w, event_of(w->s.phase == SOURCE_PAUSED ? EVENT_TIMEOUT : EVENT_REPEAT, 0,
+				    0, 0));
 		while (w->to_d.count)
 			deliver(w, &w->to_d, 0, false);
 		while (w->to_s.count)

@@ -35,7 +35,8 @@ static u32 record_count;
 
 size_t wire_record_bytes(size_t payload_bytes) { return 8 + ALIGN_UP(payload_bytes, 8ul); }
 
-int wire_put2(struct wire *wire, u32 type, const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+int wire_put2(struct wire *wire, u32 type, const void *a, size_t a_bytes, const void *b,
+	      size_t b_bytes)
 {
 	struct record *record = &records[record_count++];
 
@@ -57,7 +58,10 @@ void wire_reason_set(struct wire_reason *reason, const char *code, const char *f
 static struct vcpu_state states[2][VCPUS];
 static u32 loads;
 
-void vcpu_save(struct vcpu *vcpu, struct vcpu_state *state) { *state = states[vcpu->vm->epoch][vcpu->index]; }
+void vcpu_save(struct vcpu *vcpu, struct vcpu_state *state)
+{
+	*state = states[vcpu->vm->epoch][vcpu->index];
+}
 
 void vcpu_load(struct vcpu *vcpu, const struct vcpu_state *state)
 {
@@ -65,7 +69,8 @@ void vcpu_load(struct vcpu *vcpu, const struct vcpu_state *state)
 	loads++;
 }
 
-int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *limits, const char **why)
+int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *limits,
+		     const char **why)
 {
 	(void)limits;
 	*why = "RFLAGS";
@@ -78,7 +83,11 @@ static void reset(struct device *dev) { (void)dev; }
 static const struct device_type types[] = {
 	{ .name = "clock", .version = 2, .state_bytes = 24, .check = check, .reset = reset },
 	{ .name = "port", .version = 1, .state_bytes = 31, .check = check, .reset = reset },
-	{ .name = "fifteen_letters", .version = 9, .state_bytes = 5000, .check = check, .reset = reset },
+	{ .name = "fifteen_letters",
+	  .version = 9,
+	  .state_bytes = 5000,
+	  .check = check,
+	  .reset = reset },
 };
 
 static struct vm vms[2];
@@ -98,7 +107,9 @@ static int setup(void **state)
 		vms[v] = (struct vm){ .config = { .vcpu_count = VCPUS }, .epoch = v };
 		list_init(&vms[v].devices);
 		for (u32 d = 0; d < 4; d++) {
-			devices[v][d] = (struct device){ .type = &types[type_of[d]], .vm = &vms[v], .instance = d == 2,
+			devices[v][d] = (struct device){ .type = &types[type_of[d]],
+							 .vm = &vms[v],
+							 .instance = d == 2,
 							 .state = device_state[v][d] };
 			list_add_tail(&vms[v].devices, &devices[v][d].link);
 			for (u32 i = 0; i < 5000; i++)
@@ -107,7 +118,8 @@ static int setup(void **state)
 		for (u32 c = 0; c < VCPUS; c++) {
 			vcpus[v][c] = (struct vcpu){ .vm = &vms[v], .index = c };
 			vms[v].vcpu[c] = &vcpus[v][c];
-			states[v][c] = (struct vcpu_state){ .rflags = 2, .rip = v ? 0 : 0x1000 + c };
+			states[v][c] = (struct vcpu_state){ .rflags = 2,
+							    .rip = v ? 0 : 0x1000 + c };
 		}
 	}
 	return 0;
@@ -129,8 +141,9 @@ static bool take(struct image *image, const struct record *record, struct wire_r
 	bool is_good;
 
 	memcpy(payload, record->payload, record->bytes);
-	is_good = record->type == WIRE_DEVICE ? image_take_device(image, payload, record->bytes, reason)
-					      : image_take_vcpu(image, payload, record->bytes, reason);
+	is_good = record->type == WIRE_DEVICE
+			  ? image_take_device(image, payload, record->bytes, reason)
+			  : image_take_vcpu(image, payload, record->bytes, reason);
 	free(payload);
 	return is_good;
 }
@@ -158,7 +171,8 @@ static void what_was_sent_is_what_is_loaded(void **state)
 	assert_int_equal(loads, 0);
 	image_apply(&image);
 	for (u32 d = 0; d < 4; d++)
-		assert_memory_equal(device_state[1][d], device_state[0][d], devices[1][d].type->state_bytes);
+		assert_memory_equal(device_state[1][d], device_state[0][d],
+				    devices[1][d].type->state_bytes);
 	for (u32 d = 0; d < 3; d++)
 		assert_int_equal(device_state[1][d][devices[1][d].type->state_bytes], 0xaa);
 	for (u32 c = 0; c < VCPUS; c++)
@@ -205,7 +219,9 @@ static void what_does_not_fit_is_refused(void **state)
 			case 0: bad.bytes += 8; break;
 			case 1: bad.bytes -= 8; break;
 			case 2: bad.payload[0] ^= 1; break;                     /* name, or index */
-			case 3: bad.payload[is_vcpu ? 4 : 16] ^= 1; break;      /* bytes, or instance */
+			case 3:
+				bad.payload[is_vcpu ? 4 : 16] ^= 1;
+				break; /* bytes, or instance */
 			case 4: bad.payload[is_vcpu ? 5 : 20] ^= 1; break;      /* version */
 			case 5: bad.payload[is_vcpu ? 6 : 22] ^= 1; break;      /* bytes */
 			case 6: bad = records[(victim + 1) % record_count]; break;
@@ -220,7 +236,8 @@ static void what_does_not_fit_is_refused(void **state)
 				break;
 			}
 			assert_false(take(&image, &bad, &reason));
-			assert_true(!strcmp(reason.code, "E-DEVICE-STATE") || !strcmp(reason.code, "E-VCPU-STATE"));
+			assert_true(!strcmp(reason.code, "E-DEVICE-STATE") ||
+				    !strcmp(reason.code, "E-VCPU-STATE"));
 			assert_false(change < 8 && image_is_complete(&image));
 			assert_int_equal(device_state[1][0][0], 0xaa);
 			image_fini(&image);

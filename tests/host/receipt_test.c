@@ -21,16 +21,36 @@ struct migration *migration = &host;
 /* wire.c's stream is not used here. */
 const void *stream_peek(struct stream *s, size_t *bytes) { (void)s; *bytes = 0; return NULL; }
 void stream_consume(struct stream *s, size_t bytes) { (void)s, (void)bytes; }
-bool stream_read(struct stream *s, void *to, size_t bytes) { (void)s, (void)to, (void)bytes; return false; }
-int stream_send(struct stream *s, const void *data, size_t bytes) { (void)s, (void)data, (void)bytes; return 0; }
+bool stream_read(struct stream *s, void *to, size_t bytes)
+{
+	(void)s, (void)to, (void)bytes;
+	return false;
+}
+int stream_send(struct stream *s, const void *data, size_t bytes)
+{
+	(void)s, (void)data, (void)bytes;
+	return 0;
+}
 size_t stream_unacked(const struct stream *s) { (void)s; return 0; }
 
 static struct receipt example(void)
 {
 	struct receipt receipt = {
-		.vm = "web1", .from = "host1", .to = "host2", .result = RECEIPT_MOVED, .total_us = 900000,
-		.bytes_sent = 1, .pages_sent = 2, .zero_pages = 3, .guest_ram_bytes = 4, .throughput_bps = 5,
-		.throttled_us = 6, .stun_limit_us = 7, .predicted_stun_us = 8, .pages_verified = 9, .digest_match = 1,
+		.vm = "web1",
+		.from = "host1",
+		.to = "host2",
+		.result = RECEIPT_MOVED,
+		.total_us = 900000,
+		.bytes_sent = 1,
+		.pages_sent = 2,
+		.zero_pages = 3,
+		.guest_ram_bytes = 4,
+		.throughput_bps = 5,
+		.throttled_us = 6,
+		.stun_limit_us = 7,
+		.predicted_stun_us = 8,
+		.pages_verified = 9,
+		.digest_match = 1,
 	};
 
 	for (u32 i = 0; i < PART_COUNT; i++)
@@ -117,12 +137,36 @@ static void a_lying_receipt_is_refused(void **state)
 static void every_promised_key_is_there(void **state)
 {
 	static const char *const keys[] = {
-		"id=00000000", "vm=web1", "from=host1", "to=host2", "result=ok", "error=", "rounds[", "total_us=900000",
-		"stun_us=936", "stun_parts[", "bytes_sent=1", "pages_sent=2", "zero_pages=3", "guest_ram_bytes=4",
-		"throughput_bps=5", "throttled_us=6", "stun_limit_us=7", "predicted_stun_us=8", "pages_verified=9",
-		"digest_match=1", "name=stop us=100", "name=harvest us=101", "name=send_tail us=102",
-		"name=remote_apply us=103", "name=verify us=104", "name=ready us=105", "name=commit us=106",
-		"name=resume us=107", "name=announce us=108", "pages=10 zero_pages=1 bytes=40960 dirty_pages=2 us=50",
+		"id=00000000",
+		"vm=web1",
+		"from=host1",
+		"to=host2",
+		"result=ok",
+		"error=",
+		"rounds[",
+		"total_us=900000",
+		"stun_us=936",
+		"stun_parts[",
+		"bytes_sent=1",
+		"pages_sent=2",
+		"zero_pages=3",
+		"guest_ram_bytes=4",
+		"throughput_bps=5",
+		"throttled_us=6",
+		"stun_limit_us=7",
+		"predicted_stun_us=8",
+		"pages_verified=9",
+		"digest_match=1",
+		"name=stop us=100",
+		"name=harvest us=101",
+		"name=send_tail us=102",
+		"name=remote_apply us=103",
+		"name=verify us=104",
+		"name=ready us=105",
+		"name=commit us=106",
+		"name=resume us=107",
+		"name=announce us=108",
+		"pages=10 zero_pages=1 bytes=40960 dirty_pages=2 us=50",
 	};
 	struct receipt receipt = example();
 	struct receipt_round round = { 10, 1, 40960, 2, 50 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The choice of pages against a plain model, and the convergence rule against simulated guests and links. */
+/* The choice of pages against a plain model, and the convergence rule against simulated guests and
+ * links. */
 /* SOURCES: migrate/rounds.c tests/host/fake/heap_fake.c kernel/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,8 +84,10 @@ static void later_rounds_have_what_was_collected(void **state)
 	}
 }
 
-/* A guest with a writable working set on a link: plays rounds until a decision; returns the number of rounds. */
-static u32 play(u64 bytes_per_sec, u64 pages_per_sec, u64 working_set, enum rounds_decision *decision)
+/* A guest with a writable working set on a link: plays rounds until a decision; returns the number
+ * of rounds. */
+static u32 play(u64 bytes_per_sec, u64 pages_per_sec, u64 working_set,
+		enum rounds_decision *decision)
 {
 	u64 now = 0, pages = PAGES;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Framing: what goes in comes out, whatever the pieces; what breaks a rule is refused before it is used. */
+/* Framing: what goes in comes out, whatever the pieces; what breaks a rule is refused before it is
+ * used. */
 /* SOURCES: migrate/wire.c kernel/fmt.c kernel/str.c tests/host/fake/heap_fake.c */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,10 +96,12 @@ static void records_come_out_as_they_went_in(void **state)
 		open_wire(WIRE_FROM_SOURCE);
 		stream.piece = piece;
 		/* A length that is no multiple of 8 is padded with zeros. */
-		assert_int_equal(wire_put2(&wire, WIRE_DEVICE, &device, sizeof(device), payload, 3001), 0);
+		assert_int_equal(
+			wire_put2(&wire, WIRE_DEVICE, &device, sizeof(device), payload, 3001), 0);
 		assert_int_equal(stream.head % 8, 0);
 		assert_int_equal(stream.head, wire_record_bytes(sizeof(device) + 3001));
-		assert_int_equal(wire_put(&wire, WIRE_HELLO, payload, sizeof(struct wire_hello)), 0);
+		assert_int_equal(wire_put(&wire, WIRE_HELLO, payload, sizeof(struct wire_hello)),
+				 0);
 		assert_int_equal(wire_next(&wire), WIRE_GOT);
 		assert_int_equal(wire.header.type, WIRE_DEVICE);
 		assert_memory_equal(wire.scratch, &device, sizeof(device));
@@ -188,13 +191,20 @@ static void lengths_are_checked_by_type(void **state)
 		u32 type, bytes;
 		enum wire_side side;
 	} fixed[] = {
-		{ WIRE_HELLO, 96, WIRE_FROM_SOURCE }, { WIRE_HELLO, 96, WIRE_FROM_DESTINATION },
-		{ WIRE_ACCEPT, 16, WIRE_FROM_DESTINATION }, { WIRE_ZERO, 16, WIRE_FROM_SOURCE },
-		{ WIRE_ROUND_END, 16, WIRE_FROM_SOURCE }, { WIRE_ROUND_DONE, 16, WIRE_FROM_DESTINATION },
-		{ WIRE_PAUSE_STATE, 32, WIRE_FROM_SOURCE }, { WIRE_READY, 32, WIRE_FROM_DESTINATION },
-		{ WIRE_COMMIT, 32, WIRE_FROM_SOURCE }, { WIRE_ACK, 40, WIRE_FROM_DESTINATION },
-		{ WIRE_ABORTREQ, 16, WIRE_FROM_SOURCE }, { WIRE_ABORTED, 16, WIRE_FROM_DESTINATION },
-		{ WIRE_OWNED, 16, WIRE_FROM_SOURCE }, { WIRE_ERROR, 192, WIRE_FROM_SOURCE },
+		{ WIRE_HELLO, 96, WIRE_FROM_SOURCE },
+		{ WIRE_HELLO, 96, WIRE_FROM_DESTINATION },
+		{ WIRE_ACCEPT, 16, WIRE_FROM_DESTINATION },
+		{ WIRE_ZERO, 16, WIRE_FROM_SOURCE },
+		{ WIRE_ROUND_END, 16, WIRE_FROM_SOURCE },
+		{ WIRE_ROUND_DONE, 16, WIRE_FROM_DESTINATION },
+		{ WIRE_PAUSE_STATE, 32, WIRE_FROM_SOURCE },
+		{ WIRE_READY, 32, WIRE_FROM_DESTINATION },
+		{ WIRE_COMMIT, 32, WIRE_FROM_SOURCE },
+		{ WIRE_ACK, 40, WIRE_FROM_DESTINATION },
+		{ WIRE_ABORTREQ, 16, WIRE_FROM_SOURCE },
+		{ WIRE_ABORTED, 16, WIRE_FROM_DESTINATION },
+		{ WIRE_OWNED, 16, WIRE_FROM_SOURCE },
+		{ WIRE_ERROR, 192, WIRE_FROM_SOURCE },
 		{ WIRE_RECEIPT, sizeof(struct receipt), WIRE_FROM_SOURCE },
 	};
 
@@ -213,7 +223,8 @@ static void variable_lengths_have_a_maximum(void **state)
 {
 	(void)state;
 	expect_waiting(WIRE_DEVICE, sizeof(struct wire_device) + WIRE_STATE_MAX, WIRE_FROM_SOURCE);
-	expect_broken(WIRE_DEVICE, sizeof(struct wire_device) + WIRE_STATE_MAX + 8, WIRE_FROM_SOURCE);
+	expect_broken(WIRE_DEVICE, sizeof(struct wire_device) + WIRE_STATE_MAX + 8,
+		      WIRE_FROM_SOURCE);
 	expect_waiting(WIRE_PAGES, 24 + 16 * 4096, WIRE_FROM_SOURCE);
 	expect_broken(WIRE_PAGES, 24 + 17 * 4096, WIRE_FROM_SOURCE);
 	expect_broken(WIRE_PAGES, 24, WIRE_FROM_SOURCE);
@@ -293,7 +304,8 @@ static void texts_end_and_are_printable(void **state)
 	assert_false(wire_text_ok("a\x80", 8));
 }
 
-/* Random bytes are waited for or refused; lengths and scratch are never overrun (the sanitizer sees it). */
+/* Random bytes are waited for or refused; lengths and scratch are never overrun (the sanitizer sees
+ * it). */
 static void random_bytes_do_no_harm(void **state)
 {
 	(void)state;
@@ -307,7 +319,8 @@ static void random_bytes_do_no_harm(void **state)
 			stream.head += (size_t)rand() % 600;
 		}
 		while (wire_next(&wire) == WIRE_GOT)
-			assert_true(wire.header.bytes <= sizeof(struct wire_device) + WIRE_STATE_MAX);
+			assert_true(wire.header.bytes <=
+				    sizeof(struct wire_device) + WIRE_STATE_MAX);
 		wire_fini(&wire);
 	}
 }

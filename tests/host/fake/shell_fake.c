@@ -35,7 +35,11 @@ void shell_print(struct shell *shell, const char *format, ...)
 	va_end(args);
 }
 
-void json_open_object(struct shell *shell, const char *key) { (void)shell; add_json("%s{", key ? key : ""); }
+void json_open_object(struct shell *shell, const char *key)
+{
+	(void)shell;
+	add_json("%s{", key ? key : "");
+}
 void json_close_object(struct shell *shell) { (void)shell; add_json("} "); }
 void json_open_array(struct shell *shell, const char *key) { (void)shell; add_json("%s[", key); }
 void json_close_array(struct shell *shell) { (void)shell; add_json("] "); }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What was printed since fake_shell_clear: text, and JSON as "key=value " words with its brackets. */
+/* What was printed since fake_shell_clear: text, and JSON as "key=value " words with its brackets.
+ */
 #pragma once
 
 #include "kernel/shell.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* net/stream.h between the two hosts of two_hosts.h: a ring each, delivered in pieces, damaged and cut on demand. */
+/* net/stream.h between the two hosts of two_hosts.h: a ring each, delivered in pieces, damaged and
+ * cut on demand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -62,8 +63,8 @@ unsigned fake_stream_count(void)
 
 /* --- net/stream.h --- */
 
-struct stream *stream_connect(struct stream_address peer, u32 timeout_ms, const struct stream_events *events,
-			      void *context)
+struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
+			      const struct stream_events *events, void *context)
 {
 	struct stream *s = new_stream(fake_current_host());
 
@@ -123,7 +124,10 @@ const void *stream_peek(struct stream *s, size_t *bytes)
 	return *bytes ? from->ring + at : NULL;
 }
 
-size_t stream_available(const struct stream *s) { return s->peer ? s->peer->delivered - s->peer->tail : 0; }
+size_t stream_available(const struct stream *s)
+{
+	return s->peer ? s->peer->delivered - s->peer->tail : 0;
+}
 
 void stream_consume(struct stream *s, size_t bytes)
 {
@@ -203,7 +207,8 @@ static u64 watch_records(struct stream *s, u64 upto)
 
 		for (u32 i = 0; i < sizeof(header); i++)
 			((u8 *)&header)[i] = s->ring[(s->next_record + i) % STREAM_RING_BYTES];
-		if (++fake_net.records == fake_net.cut_at_record || header.type == fake_net.cut_at_type) {
+		if (++fake_net.records == fake_net.cut_at_record ||
+		    header.type == fake_net.cut_at_type) {
 			fake_net.is_cut = true;
 			return MIN(s->head, s->next_record + fake_net.cut_extra);
 		}
@@ -245,7 +250,8 @@ void fake_net_turn(void)
 		if (s->is_used && s->is_open && !fake_net.is_cut && s->peer)
 			deliver(s);
 		/* Closed in order: the peer hears of it when it has read all. */
-		if (s->is_used && s->has_closed && (!s->peer || s->tail == s->head || s->peer->has_closed)) {
+		if (s->is_used && s->has_closed &&
+		    (!s->peer || s->tail == s->head || s->peer->has_closed)) {
 			struct stream *peer = s->peer;
 
 			drop(s);

@@ -42,7 +42,8 @@ u64 tsc_khz = 2000000;
 
 /* --- memory of guests --- */
 
-/* Buffers are used again: giving 16 MiB back to the system a thousand times costs more than the tests. */
+/* Buffers are used again: giving 16 MiB back to the system a thousand times costs more than the
+ * tests. */
 static struct ram {
 	u8 *bytes;
 	u64 size;
@@ -108,7 +109,8 @@ void fake_world_init(void)
 	memset(fake_hosts, 0, sizeof(fake_hosts));
 	memset(&fake_net, 0, sizeof(fake_net));
 	memset(&oracle, 0, sizeof(oracle));
-	the_hv.limits = (struct hv_limits){ .xcr0 = 7, .physical_bits = 40, .has_dirty_bits = true };
+	the_hv.limits =
+		(struct hv_limits){ .xcr0 = 7, .physical_bits = 40, .has_dirty_bits = true };
 	fake_now_ns = NS_PER_SEC;
 	fake_turn_ns = 50 * NS_PER_US;
 	list_init(&vm_list);
@@ -134,9 +136,11 @@ void fake_host_crash(u32 host)
 	vm_on_destroy = NULL;
 	while (!list_is_empty(&vm_list))
 		vm_destroy(list_first(&vm_list, struct vm, link));
-	/* What its sessions held is gone with its memory; sends and arrivals refer to VMs no more. */
+	/* What its sessions held is gone with its memory; sends and arrivals refer to VMs no more.
+	 */
 	list_for_each(send, &migration->sends, struct send, link)
-		send->vm = NULL, send->is_tracking = false, send->is_over = true, send->is_held = false;
+		send->vm = NULL,
+		send->is_tracking = false, send->is_over = true, send->is_held = false;
 	list_for_each_safe(arrival, &migration->arrivals, struct arrival, link) {
 		arrival->vm = NULL;
 		arrive_destroy(arrival);
@@ -170,7 +174,10 @@ void fake_world_fini(void)
 u64 clock_now_ns(void) { return fake_now_ns += 100; }
 void service_wake(void) { }
 void service_add(struct service *service) { (void)service; }
-void timer_setup(struct timer *timer, void (*callback)(struct timer *timer)) { timer->callback = callback; }
+void timer_setup(struct timer *timer, void (*callback)(struct timer *timer))
+{
+	timer->callback = callback;
+}
 void timer_disarm(struct timer *timer) { timer->is_armed = false; }
 
 void timer_arm(struct timer *timer, unsigned cpu, u64 deadline_ns)
@@ -228,10 +235,18 @@ static int check_first_byte(const void *state) { return *(const u8 *)state == 0x
 static void reset_device(struct device *dev) { memset(dev->state, 0, dev->type->state_bytes); }
 
 static const struct device_type alpha_type = {
-	.name = "alpha", .version = 1, .state_bytes = ALPHA_BYTES, .check = check_first_byte, .reset = reset_device,
+	.name = "alpha",
+	.version = 1,
+	.state_bytes = ALPHA_BYTES,
+	.check = check_first_byte,
+	.reset = reset_device,
 };
 static const struct device_type beta_type = {
-	.name = "beta", .version = 3, .state_bytes = BETA_BYTES, .check = check_first_byte, .reset = reset_device,
+	.name = "beta",
+	.version = 3,
+	.state_bytes = BETA_BYTES,
+	.check = check_first_byte,
+	.reset = reset_device,
 };
 LINKER_SET(".device_types") static const struct device_type *const alpha_entry = &alpha_type;
 LINKER_SET(".device_types") static const struct device_type *const beta_entry = &beta_type;
@@ -240,7 +255,9 @@ static void attach(struct vm *vm, const struct device_type *type, u32 instance)
 {
 	struct device *dev = calloc(1, sizeof(*dev));
 
-	*dev = (struct device){ .type = type, .vm = vm, .instance = instance, .state = malloc(type->state_bytes) };
+	*dev = (struct device){
+		.type = type, .vm = vm, .instance = instance, .state = malloc(type->state_bytes)
+	};
 	type->reset(dev);
 	list_add_tail(&vm->devices, &dev->link);
 }
@@ -293,7 +310,8 @@ int vm_create_incoming(struct vm **out, const struct vm_config *config, const ch
 		attach(&f->vm, &beta_type, i);
 	}
 	f->vm.cpuid.count = 1;
-	f->vm.cpuid.leaf[0] = (struct cpuid_entry){ .function = 0x80000008, .eax = 40, .ebx = h->cpuid_key };
+	f->vm.cpuid.leaf[0] =
+		(struct cpuid_entry){ .function = 0x80000008, .eax = 40, .ebx = h->cpuid_key };
 	f->is_settled = true;
 	list_add_tail(&vm_list, &f->vm.link);
 	*out = &f->vm;
@@ -403,7 +421,8 @@ void vcpu_load(struct vcpu *vcpu, const struct vcpu_state *state)
 	fake_of(vcpu->vm)->state[vcpu->index] = *state;
 }
 
-int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *limits, const char **why)
+int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *limits,
+		     const char **why)
 {
 	(void)limits;
 	*why = "RFLAGS bit 1 is 0";
@@ -512,7 +531,9 @@ static void guest_turn(struct fake_vm *f, void *context)
 
 struct fake_vm *fake_guest_start(u32 host, const char *name, u64 ram_bytes)
 {
-	struct vm_config config = { .ram_bytes = ram_bytes, .vcpu_count = 2, .console = "com2", .cmdline = "quiet" };
+	struct vm_config config = {
+		.ram_bytes = ram_bytes, .vcpu_count = 2, .console = "com2", .cmdline = "quiet"
+	};
 	const char *why;
 	struct vm *vm = NULL;
 	struct fake_vm *f;
@@ -524,7 +545,8 @@ struct fake_vm *fake_guest_start(u32 host, const char *name, u64 ram_bytes)
 	memset(f->ram, 0, ram_bytes);
 	for (u64 page = 0; page < 40; page++)
 		for (u32 i = 0; i < 512; i++)
-			((u64 *)(f->ram + (page * 97 % vm->gmem.page_count) * PAGE_BYTES))[i] = (u64)rand();
+			((u64 *)(f->ram +
+				 (page * 97 % vm->gmem.page_count) * PAGE_BYTES))[i] = (u64)rand();
 	for (u32 i = 0; i < config.vcpu_count; i++)
 		f->state[i] = (struct vcpu_state){ .rflags = 2, .rip = i };
 	if (!strcmp(name, "web1")) {

@@ -34,7 +34,8 @@ struct fake_vm {
 	u32 host;
 	u8 *ram;
 	u64 *written;                /* by the guest or the door, since collected */
-	u64 *armed, *armed_flushed;  /* chunks; the second when vCPUs have dropped old translations */
+	u64 *armed,
+		*armed_flushed; /* chunks; the second when vCPUs have dropped old translations */
 	struct vcpu vcpus[VM_VCPUS_MAX];
 	struct vcpu_state state[VM_VCPUS_MAX];
 	bool is_halting, runs, is_settled;
@@ -57,9 +58,9 @@ extern struct fake_net {
 	u32 bytes_per_turn;          /* each direction */
 	bool is_cut;
 	u64 cut_at_record;           /* the link breaks when so many records were begun, 0: never */
-	u32 cut_at_type;             /* the link breaks when a record of this type begins, 0: never */
+	u32 cut_at_type; /* the link breaks when a record of this type begins, 0: never */
 	u32 cut_extra;               /* bytes of that record that still arrive */
-	u64 damage_at[2];            /* byte to a host with this number (from 1) is changed; 0: none */
+	u64 damage_at[2]; /* byte to a host with this number (from 1) is changed; 0: none */
 	u64 records, bytes_to[2];
 	u8 *tape;                    /* if not NULL: all bytes to host 1 */
 	u64 tape_bytes, tape_max;
