@@ -89,10 +89,15 @@ def counters(host):
 
 
 def settled_counters(host, wanted=None, seconds=10):
-    """Counters once they are equal to wanted, or the last ones seen (closing connections take a moment)."""
+    """
+    Counters once they are equal to wanted, or the last ones seen: closing connections and
+    freeing a large guest's records take a moment. Without wanted: once they stand still.
+    """
     end = time.monotonic() + seconds
+    last = None
     while True:
         now = counters(host)
-        if wanted is None or now == wanted or time.monotonic() > end:
+        if now == (wanted or last) or time.monotonic() > end:
             return now
-        time.sleep(0.2)
+        last = now
+        time.sleep(0.3)
