@@ -21,6 +21,7 @@
 #define IDLE_NS (15 * NS_PER_SEC)
 #define TYPE(type) (1u << (type))
 
+#define EPOCH_MAX (1ull << 62) /* no honest guest moves so often; it leaves room to grow */
 #define NEVER (~0ull)
 
 /* --- stream events: flags only --- */
@@ -167,7 +168,7 @@ static void take_hello(struct receive *receive)
 			     "the peer speaks another version of the migration protocol");
 		receive->phase = RECEIVE_GREETED; /* no stranger: it may read the answer */
 	} else if (hello->purpose < WIRE_MOVE || hello->purpose > WIRE_RESOLVE || !hello->epoch ||
-		   !wire_text_ok(hello->host, sizeof(hello->host))) {
+		   hello->epoch > EPOCH_MAX || !wire_text_ok(hello->host, sizeof(hello->host))) {
 		receive_fail(receive, "E-PROTOCOL", "the peer's greeting is broken");
 	} else {
 		answer_hello(receive);
