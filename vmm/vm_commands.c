@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vm list, create, start, stop, pause, resume, destroy, console. CPU 0. */
+#include "kernel/bootfile.h"
 #include "kernel/errno.h"
 #include "kernel/shell.h"
 #include "kernel/string.h"
@@ -112,6 +113,14 @@ static enum cmd_result run_list(struct shell *shell, const struct cmd_args *args
 
 static const char *option_value(const void *args, const char *key) { return args_option(args, key); }
 
+/* Which of the VM's files is not there. */
+static const char *missing_file(const struct vm_config *config)
+{
+	u64 bytes;
+
+	return boot_file_find(config->kernel, &bytes) ? config->initrd : config->kernel;
+}
+
 static enum cmd_result run_create(struct shell *shell, const struct cmd_args *args)
 {
 	const char *key = "", *why = "";
@@ -123,7 +132,7 @@ static enum cmd_result run_create(struct shell *shell, const struct cmd_args *ar
 		return shell_fail(shell, &bad_value, key, "%s", why);
 	err = vm_create(&vm, &config, &why);
 	if (err)
-		return fail_errno(shell, err == -ENOENT ? "file" : args->word[0], err, why);
+		return fail_errno(shell, err == -ENOENT ? missing_file(&config) : args->word[0], err, why);
 	json_string(shell, "name", vm->config.name);
 	json_string(shell, "state", vm_state_name(vm->state));
 	return CMD_OK;
