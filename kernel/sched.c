@@ -120,7 +120,11 @@ bool sched_should_yield(void)
 
 	if (!__atomic_load_n(&cpu->is_turn_wanted, __ATOMIC_RELAXED))
 		return false;
-	return !cpu->undisturbed_until_ns || clock_now_ns() >= cpu->undisturbed_until_ns;
+	if (!cpu->undisturbed_until_ns || clock_now_ns() >= cpu->undisturbed_until_ns)
+		return true;
+	/* What came may have been the only interrupt that was programmed; a guest need not exit by itself. */
+	timer_interrupt_by(cpu->undisturbed_until_ns);
+	return false;
 }
 
 /* One call of each service; true if any has more to do. */
@@ -178,8 +182,6 @@ static struct runnable *choose_runnable(struct sched_cpu *cpu, bool *is_alone)
 
 static u64 slice_end(const struct sched_cpu *cpu, u64 now_ns, bool is_alone)
 {
-	if (cpu->undisturbed_until_ns)
-		return cpu->undisturbed_until_ns;
 	if (!is_alone)
 		return now_ns + SLICE_NS;
 	return cpu == &cpus[SERVICE_CPU] ? now_ns + LONE_SLICE_NS : ~0ull;
@@ -190,9 +192,12 @@ static void run_slice(struct sched_cpu *cpu, struct runnable *runnable, bool is_
 {
 	u64 start_ns = clock_now_ns();
 
-	if (are_services_busy)
+	if (are_services_busy) {
 		cpu->undisturbed_until_ns = start_ns + BUSY_SLICE_NS;
-	timer_program(slice_end(cpu, start_ns, is_alone));
+		timer_interrupt_by(cpu->undisturbed_until_ns);
+	} else {
+		timer_program(slice_end(cpu, start_ns, is_alone));
+	}
 
 	/* Before run(), so that a wake during run() is seen after it. */
 	__atomic_store_n(&runnable->is_ready, false, __ATOMIC_SEQ_CST);

@@ -154,19 +154,21 @@ static u64 first_deadline(unsigned cpu)
 	return deadline_ns;
 }
 
-void timer_program(u64 not_later_than_ns)
+void timer_interrupt_by(u64 deadline_ns)
 {
-	unsigned cpu = machine->cpu_id();
-	struct timer_queue *queue = &queues[cpu];
-	u64 wanted_ns = first_deadline(cpu);
+	struct timer_queue *queue = &queues[machine->cpu_id()];
 
-	wanted_ns = MIN(wanted_ns, not_later_than_ns);
 	/* Programming is dear (an exit, under another hypervisor): an earlier interrupt will do. */
-	if (wanted_ns == ~0ull || (queue->programmed_ns && queue->programmed_ns <= wanted_ns))
+	if (deadline_ns == ~0ull || (queue->programmed_ns && queue->programmed_ns <= deadline_ns))
 		return;
 	/* 0 says "none". */
-	queue->programmed_ns = MAX(wanted_ns, 1ull);
+	queue->programmed_ns = MAX(deadline_ns, 1ull);
 	machine->set_deadline(queue->programmed_ns);
+}
+
+void timer_program(u64 not_later_than_ns)
+{
+	timer_interrupt_by(MIN(first_deadline(machine->cpu_id()), not_later_than_ns));
 }
 
 void timer_interrupt(void)

@@ -33,6 +33,8 @@ bool timer_run(void);
  * limit), whichever is earlier. It may come somewhat too early, never too late.
  */
 void timer_program(u64 not_later_than_ns);
+/* As timer_program, for the deadline alone: this CPU's timers may wait until then. */
+void timer_interrupt_by(u64 deadline_ns);
 /* The machine's timer interrupt has come; called by its handler. */
 void timer_interrupt(void);
 

@@ -13,6 +13,7 @@ struct worker {
 	u64 step_ns;             /* time that one guest exit takes */
 	u64 longest_ns;          /* the longest it was let run */
 	bool wakes_itself;
+	bool is_spinning;        /* leaves the guest by interrupts only */
 };
 
 struct work {
@@ -22,14 +23,15 @@ struct work {
 	u64 step_ns;
 };
 
-/* The fake timer interrupt comes when its time has come. */
-static void pass(u64 ns)
+/* The fake timer interrupt comes when its time has come: true then. */
+static bool pass(u64 ns)
 {
 	fake_tsc += ns;
-	if (fake.deadline_ns[fake.cpu] && clock_now_ns() >= fake.deadline_ns[fake.cpu]) {
-		fake.deadline_ns[fake.cpu] = 0;
-		timer_interrupt();
-	}
+	if (!fake.deadline_ns[fake.cpu] || clock_now_ns() < fake.deadline_ns[fake.cpu])
+		return false;
+	fake.deadline_ns[fake.cpu] = 0;
+	timer_interrupt();
+	return true;
 }
 
 static enum run_result worker_run(struct runnable *runnable)
@@ -48,7 +50,8 @@ static enum run_result worker_run(struct runnable *runnable)
 		return RUN_BLOCKED;
 	worker->runs_left--;
 	do {
-		pass(worker->step_ns);
+		while (!pass(worker->step_ns) && worker->is_spinning && clock_now_ns() - start < 100 * NS_PER_MS)
+			;
 	} while (!sched_should_yield() && clock_now_ns() - start < 100 * NS_PER_MS);
 	worker->longest_ns = MAX(worker->longest_ns, clock_now_ns() - start);
 	return RUN_AGAIN;
@@ -274,6 +277,35 @@ static void neither_services_nor_guest_starve(void **state)
 	sched_remove(&worker.runnable);
 }
 
+static void nothing_to_do(struct timer *timer) { (void)timer; }
+
+/*
+ * A timer's interrupt within the time that a guest has for itself is used up; the guest, which
+ * spins, must come out at the end of that time all the same.
+ */
+static void spinning_guest_gives_the_cpu_back(void **state)
+{
+	struct worker worker;
+	struct timer timer;
+
+	(void)state;
+	worker_new(&worker)->runs_left = 1;
+	worker.is_spinning = true;
+	worker.step_ns = 1000;
+	timer_setup(&timer, nothing_to_do);
+	timer_arm(&timer, 0, 400 * NS_PER_US);
+	timer_program(~0ull);
+	sched_wake(&worker.runnable);
+	work.polls_left = 1000000;
+	work.step_ns = 310 * NS_PER_US; /* more than the services' share in one turn */
+	sched_turn();
+	assert_in_range(worker.longest_ns, 290 * NS_PER_US, 310 * NS_PER_US);
+	work.polls_left = 0;
+	timer_cancel(&timer);
+	drain();
+	sched_remove(&worker.runnable);
+}
+
 static void interrupt_ends_the_slice_when_services_are_quiet(void **state)
 {
 	struct worker worker;
@@ -323,6 +355,7 @@ int main(void)
 		cmocka_unit_test_setup(runnables_take_turns, setup),
 		cmocka_unit_test_setup(lone_vcpu_has_no_slice, setup),
 		cmocka_unit_test_setup(neither_services_nor_guest_starve, setup),
+		cmocka_unit_test_setup(spinning_guest_gives_the_cpu_back, setup),
 		cmocka_unit_test_setup(interrupt_ends_the_slice_when_services_are_quiet, setup),
 		cmocka_unit_test_setup(removing_a_running_one_is_a_bug, setup),
 	};
