@@ -18,6 +18,7 @@
 #define FRAME_TRIES 32
 #define SAMPLES 5
 #define SAMPLE_MS 20ull
+#define SAMPLE_TICKS_MAX (1ull << 30) /* at any rate much longer than SAMPLE_MS */
 
 static const char *source = "none";
 
@@ -68,13 +69,17 @@ static struct reading read_framed(u64 (*read)(void))
 	return best;
 }
 
+/* 0: the clock stands still, as a PIT does that is not there. */
 static u64 sample_khz(u64 (*read)(void), u64 mask, u64 hz)
 {
 	struct reading first = read_framed(read), second;
-	u64 ticks;
+	u64 start = rdtsc(), ticks;
 
-	while (((read() - first.clock) & mask) < hz * SAMPLE_MS / 1000)
+	while (((read() - first.clock) & mask) < hz * SAMPLE_MS / 1000) {
+		if (rdtsc() - start > SAMPLE_TICKS_MAX)
+			return 0;
 		cpu_pause();
+	}
 	second = read_framed(read);
 	ticks = (second.clock - first.clock) & mask;
 	return ticks ? (second.tsc - first.tsc) * hz / ticks / 1000 : 0;
