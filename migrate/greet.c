@@ -5,6 +5,7 @@
  */
 #include "migrate/send.h"
 
+#include "kernel/fmt.h"
 #include "kernel/heap.h"
 #include "kernel/string.h"
 #include "migrate/migrate.h"
@@ -51,16 +52,19 @@ static bool make_offer(struct send *send)
 void greet_take_hello(struct send *send)
 {
 	const struct wire_hello *hello = (const void *)send->wire.scratch;
+	char why[WIRE_WHY_MAX];
 
+	/* Whoever answers wrongly has not said that the guest is not his: send_break knows the difference. */
 	if (hello->magic != WIRE_MAGIC) {
-		send_fail(send, "E-PROTOCOL", "what answers at the peer's port is not Tern");
+		send_break(send, "E-PROTOCOL", "what answers at the peer's port is not Tern");
 	} else if (hello->version != WIRE_VERSION) {
-		send_fail(send, "E-VERSION",
-			  "the peer speaks version %u of the protocol, this host version %u",
-			  hello->version, WIRE_VERSION);
+		fmt_snprintf(why, sizeof(why),
+			     "the peer speaks version %u of the protocol, this host version %u",
+			     hello->version, WIRE_VERSION);
+		send_break(send, "E-VERSION", why);
 	} else if (memcmp(hello->session, send->receipt.session, sizeof(hello->session)) ||
 		   !wire_text_ok(hello->host, sizeof(hello->host))) {
-		send_fail(send, "E-PROTOCOL", "the peer's greeting is broken");
+		send_break(send, "E-PROTOCOL", "the peer's greeting is broken");
 	} else if (send_is_given(send)) {
 		send_set_phase(send, SEND_GIVEN, REPEAT_NS);
 		send->repeat_count = 0;

@@ -542,6 +542,27 @@ static void a_cut_before_commit_heals_by_itself(void **state)
 	assert_runs_on(HOST2);
 }
 
+/* The guest runs at host 2, ACK was lost, and what answers host 1's next call makes no sense. */
+static void a_given_guest_is_not_run_for_a_broken_greeting(void **state)
+{
+	(void)state;
+	for (u64 byte = 1; byte <= sizeof(struct wire_header) + sizeof(struct wire_hello); byte += 3) {
+		start_world();
+		fake_net.cut_at_type = WIRE_ACK;
+		assert_non_null(move_from(HOST1, "web1", &defaults));
+		for (u32 i = 0; i < 20000 && !fake_net.is_cut; i++)
+			fake_turn();
+		fake_net_break();
+		assert_true(fake_run(is_given, MANY));
+		fake_net_heal();
+		fake_net.damage_at[HOST1] = fake_net.bytes_to[HOST1] + byte;
+		assert_true(fake_run(is_it_settled, MANY));
+		assert_runs_on(HOST2);
+		fake_world_fini();
+	}
+	start_world();
+}
+
 static void a_given_guest_is_taken_back(void **state)
 {
 	(void)state;
@@ -807,6 +828,7 @@ int main(void)
 		T(memory_runs_out_at_every_allocation),
 		T(a_cancel_at_any_time_leaves_one_guest),
 		T(a_cut_before_commit_heals_by_itself),
+		T(a_given_guest_is_not_run_for_a_broken_greeting),
 		T(a_given_guest_is_taken_back),
 		T(a_forgetful_destination_needs_the_operator),
 		T(the_operator_starts_a_held_copy),
