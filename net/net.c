@@ -314,18 +314,19 @@ static err_t netif_start(struct netif *netif)
 	return ERR_OK;
 }
 
-/* The configured MTU, or 1500 with a warning. */
+/* The configured MTU, or with a warning Ethernet's usual one, as far as the card can do it. */
 static u16 configured_mtu(const struct nic *nic)
 {
 	const char *text = config_get("host", NULL, "mtu");
+	u16 usual = MIN(1500, nic->mtu_max);
 	u64 mtu;
 
 	if (!text)
-		return 1500;
+		return usual;
 	if (str_to_u64(text, &mtu) || mtu < NIC_MTU_MIN || mtu > nic->mtu_max) {
-		log_warn("net: mtu=%s is not between %u and %u, which %s can do: using 1500", text, NIC_MTU_MIN,
-			 nic->mtu_max, nic->ops->driver);
-		return 1500;
+		log_warn("net: mtu=%s is not between %u and %u, which %s can do: using %u", text, NIC_MTU_MIN,
+			 nic->mtu_max, nic->ops->driver, usual);
+		return usual;
 	}
 	return (u16)mtu;
 }
@@ -359,6 +360,8 @@ static int link_start(struct link *link, struct nic *nic)
 	ip4_addr_t address, mask, gateway;
 	int err;
 
+	if (nic->mtu_max < NIC_MTU_MIN)
+		return -ERANGE;
 	link->nic = nic;
 	link->gro = (struct gro){ .deliver = deliver, .context = link, .stats = &nic->stats };
 	nic->context = link;
@@ -415,13 +418,14 @@ void net_init(void)
 		if (!nic->has_irq && !poll_timer.is_armed)
 			timer_arm(&poll_timer, 0, clock_now_ns() + IDLE_POLL_NS);
 	}
+	/* Without a card too: whoever connects is told then that there is no way. */
+	service_add(&net_service);
 	if (link_count == 0) {
 		log_warn("net: no network card that Tern knows (e1000, virtio-net): guests cannot be moved");
 		return;
 	}
 	timer_arm(&arp_timer, 0, clock_now_ns() + ARP_TICK_NS);
 	net_services_start();
-	service_add(&net_service);
 }
 
 void net_get_stats(struct net_stats *stats)
