@@ -206,7 +206,7 @@ static int put_segments(struct vm *vm, const struct load_job *job, const struct 
 		struct elf_phdr phdr;
 
 		read_phdr(&job->kernel, header, i, &phdr);
-		if (phdr.type != ELF_LOAD)
+		if (phdr.type != ELF_LOAD || !phdr.memsz) /* what check_segments did not look at */
 			continue;
 		err = gmem_write(&vm->gmem, GPA(phdr.paddr), job->kernel.data + phdr.offset, phdr.filesz);
 		if (!err)

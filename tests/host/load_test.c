@@ -270,7 +270,7 @@ struct elf {
 	struct {
 		u32 type, flags;
 		u64 offset, vaddr, paddr, filesz, memsz, align;
-	} ph[2];
+	} ph[3];
 	struct {
 		u32 name_bytes, data_bytes, type;
 		char name[4];
@@ -363,6 +363,22 @@ static void damaged_elf_files_are_refused(void **state)
 	assert_int_equal(load(&why), -EINVAL);
 }
 
+/* A segment without memory is nothing, wherever it says that it lies. */
+static void an_empty_segment_is_not_read(void **state)
+{
+	struct elf *elf = make_elf();
+	const char *why;
+
+	(void)state;
+	elf->phnum = 3;
+	elf->ph[2].type = 1;
+	elf->ph[2].offset = 1ull << 40;
+	elf->ph[2].paddr = 0x300000;
+	elf->ph[2].filesz = MIB;
+	assert_int_equal(load(&why), 0);
+	assert_int_equal(read64(0x200000), 0xcccccccccccccccc);
+}
+
 /* Any damage and any length: a reason, or a guest whose state a CPU can enter with. */
 static void hostile_files_are_survived(void **state)
 {
@@ -399,6 +415,7 @@ int main(void)
 		TEST(linux_that_cannot_be_started_is_refused),
 		TEST(pvh_is_ready_to_run),
 		TEST(damaged_elf_files_are_refused),
+		TEST(an_empty_segment_is_not_read),
 		TEST(hostile_files_are_survived),
 	};
 
