@@ -5,6 +5,7 @@
  * vmm/dev/kvmclock.c vmm/dev/lapic.c vmm/dev/lapic_timer.c vmm/dev/pci.c vmm/dev/pic.c vmm/dev/pit.c
  * vmm/dev/reset.c vmm/dev/rtc.c vmm/dev/uart.c */
 #include "tests/host/fake/vm.h"
+#include "vmm/dev/pit.h"
 
 #define TICK_NS(n) ((n) * 88000ull / 105)
 #define TIMER_VECTOR 0x52
@@ -189,6 +190,8 @@ static void bcd_counts_in_decimal(void **state)
 	program(0x35, 0); /* 10000 */
 	fake_tsc += TICK_NS(1) + 1;
 	assert_int_equal(latched(0), 0x9999);
+	program(0x35, 0xffff); /* no decimal number: whatever it counts, the guest can still move */
+	assert_int_equal(pit_type.check(vm_device(&f->vm, &pit_type, 0)->state), 0);
 }
 
 /* As Linux' pit_calibrate_tsc(): gate on, count down, wait for OUT2. */

@@ -253,7 +253,8 @@ static void write_control(struct device *dev, u8 value)
 
 static void load_count(struct device *dev, struct pit_channel *channel, u32 value)
 {
-	u32 count = channel->is_bcd ? from_bcd(value) : value;
+	/* Digits above 9 have no meaning in the data sheet: they carry, and what is too large starts anew. */
+	u32 count = channel->is_bcd ? from_bcd(value) % 10000 : value;
 	bool was_loaded = channel->count;
 
 	if (!count)
