@@ -170,9 +170,14 @@ static bool matches(u8 alarm, unsigned wanted, unsigned value)
 	return (alarm & ALARM_ANY) == ALARM_ANY || wanted == value;
 }
 
+static bool is_possible(u8 alarm, unsigned wanted, unsigned limit)
+{
+	return (alarm & ALARM_ANY) == ALARM_ANY || wanted < limit;
+}
+
 /*
  * First second after this one at which the alarm goes off, within a day; 0: never. Skips whole hours and
- * minutes that cannot match, so it takes at most 24 + 60 + 60 steps.
+ * minutes that do not match, so it takes at most 24 + 2 x 60 + 2 x 60 steps.
  */
 static u64 next_alarm(const struct rtc_state *state, u64 seconds)
 {
@@ -181,6 +186,9 @@ static u64 next_alarm(const struct rtc_state *state, u64 seconds)
 	unsigned minute = decode(state, ram[MINUTES_ALARM]), second = decode(state, ram[SECONDS_ALARM]);
 	u64 at = seconds + 1;
 
+	if (!is_possible(ram[HOURS_ALARM], hour, 24) || !is_possible(ram[MINUTES_ALARM], minute, 60) ||
+	    !is_possible(ram[SECONDS_ALARM], second, 60))
+		return 0;
 	while (at <= seconds + SECONDS_PER_DAY) {
 		if (!matches(ram[HOURS_ALARM], hour, (unsigned)(at / 3600 % 24)))
 			at += 3600 - at % 3600;
