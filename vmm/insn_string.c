@@ -202,7 +202,10 @@ static bool step_outs(const struct string *string)
 	return true;
 }
 
-/* Memory is tried before the port is read, which cannot be undone. */
+/*
+ * Memory is tried before the port is read, which cannot be undone. It faults after that only if another
+ * vCPU takes the page away in between.
+ */
 static bool step_ins(const struct string *string)
 {
 	u64 linear = target_address(string), value;
@@ -212,7 +215,8 @@ static bool step_ins(const struct string *string)
 	    !memory_translate(string, linear + string->size - 1u, true, &gpa))
 		return false;
 	value = bus_port_read(string->vcpu, string->port, string->size);
-	memory_access(string, linear, true, &value);
+	if (!memory_access(string, linear, true, &value))
+		return false;
 	reg_advance(string, RDI);
 	return true;
 }
