@@ -161,9 +161,19 @@ static bool port_handle(struct uart *uart)
 	return true;
 }
 
+/* Lowers the port's request; if it still has one, the line gets a new edge. */
+static void port_ask_again(struct uart *uart)
+{
+	if (!uart->is_present)
+		return;
+	port_write(uart, IER, 0);
+	port_write(uart, IER, uart->ier);
+}
+
 /*
  * Ports share a line, and the line is edge-triggered: handle both until neither asks,
- * but not for ever, since a port that is not there may read as anything.
+ * but not for ever, since a port that is not there may read as anything. Whoever still asks
+ * then must do so anew, or there would be no further edge.
  */
 static void line_handle(void *context)
 {
@@ -175,6 +185,8 @@ static void line_handle(void *context)
 		if (!port_handle(&ports[first + 2]) && !any)
 			return;
 	}
+	port_ask_again(&ports[first]);
+	port_ask_again(&ports[first + 2]);
 }
 
 /* Ports without an interrupt are looked at from time to time. */

@@ -23,6 +23,8 @@ static struct chip {
 	unsigned tx_count;
 	bool is_tx_event;       /* THR empty is news: cleared by reading IIR */
 	unsigned thr_overflows; /* bytes written where there was no room */
+	bool is_eager;          /* the sender has the next byte whenever the driver has looked */
+	unsigned edges;         /* requests that began by a write of IER */
 } chips[UART_COUNT];
 
 static char sent[65536]; /* what COM1's wire carried */
@@ -72,8 +74,15 @@ static u8 chip_take(struct chip *chip)
 	return byte;
 }
 
+static void chip_receive(struct chip *chip)
+{
+	if (chip->is_eager && !chip->rx_count)
+		chip->rx[chip->rx_count++] = 'e';
+}
+
 static u8 chip_iir(struct chip *chip)
 {
+	chip_receive(chip);
 	if ((chip->ier & 4) && chip->has_overrun)
 		return 0xc6;
 	if ((chip->ier & 1) && chip->rx_count)
@@ -129,9 +138,15 @@ void fake_out(u16 port, unsigned bytes, u32 value)
 	case 1:
 		/* Switching the interrupt on while THR is empty is news. */
 		if (!(chip->lcr & 0x80)) {
+			bool was_asking;
+
+			chip_receive(chip);
+			was_asking = wants_interrupt(chip);
+
 			if ((value & 2) && !(chip->ier & 2) && !chip->tx_count)
 				chip->is_tx_event = true;
 			chip->ier = (u8)value;
+			chip->edges += !was_asking && wants_interrupt(chip);
 		}
 		break;
 	case 3:
@@ -302,6 +317,19 @@ static void ports_that_share_a_line_are_both_served(void **state)
 	assert_false(wants_interrupt(&chips[0]) || wants_interrupt(&chips[2]));
 }
 
+/* The line is edge-triggered: a handler that gives up must leave a new edge behind. */
+static void an_endless_sender_is_not_lost(void **state)
+{
+	(void)state;
+	chips[0].is_eager = true;
+	line_handler[0](line_context[0]);
+	chips[0].is_eager = false;
+	assert_true(wants_interrupt(&chips[0]));
+	assert_int_equal(chips[0].edges, 1);
+	interrupt(0);
+	assert_int_equal(chips[0].rx_count, 0);
+}
+
 static void overruns_are_counted(void **state)
 {
 	struct uart_stats before, after;
@@ -356,6 +384,7 @@ int main(void)
 		cmocka_unit_test_setup(writing_never_overruns_the_fifo, setup),
 		cmocka_unit_test_setup(room_is_told_once_after_a_short_write, setup),
 		cmocka_unit_test_setup(ports_that_share_a_line_are_both_served, setup),
+		cmocka_unit_test_setup(an_endless_sender_is_not_lost, setup),
 		cmocka_unit_test_setup(overruns_are_counted, setup),
 		cmocka_unit_test_setup(a_port_that_dies_blocks_nobody, setup),
 		cmocka_unit_test_setup(without_interrupt_ports_are_polled, setup),
