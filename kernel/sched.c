@@ -79,8 +79,14 @@ void sched_remove(struct runnable *runnable)
 {
 	struct sched_cpu *cpu = &cpus[runnable->cpu];
 
-	assert_or_panic(!__atomic_load_n(&runnable->is_running, __ATOMIC_ACQUIRE));
+	/* A wake-up that was under way calls run() once more; under the lock none begins. */
 	lock_take(&cpu->lock);
+	while (__atomic_load_n(&runnable->is_running, __ATOMIC_ACQUIRE)) {
+		lock_give(&cpu->lock);
+		assert_or_panic(runnable->cpu != machine->cpu_id());
+		__builtin_ia32_pause();
+		lock_take(&cpu->lock);
+	}
 	list_remove(&runnable->link);
 	cpu->count--;
 	lock_give(&cpu->lock);

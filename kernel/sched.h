@@ -35,7 +35,7 @@ struct service {
 
 /* Chooses the CPU with the fewest runnables; CPU 0 only when it is the only one. */
 void sched_add(struct runnable *runnable);
-/* The runnable must be blocked and not running. */
+/* The runnable must be blocked; waits for a run() that a late wake-up has begun: not to be called in it. */
 void sched_remove(struct runnable *runnable);
 /*
  * Any CPU, any context but NMI: run() will be called (again) soon; kicks the CPU. A wake

@@ -54,6 +54,8 @@ static bool harvest(struct send *send)
 	struct vm *vm = send->vm;
 	u64 dirty;
 
+	vm_settle(vm);
+	send->settled_ns = clock_now_ns();
 	if (vm_wants_attention(vm)) {
 		/* Its end is near: that is for this host to carry out. */
 		send_resume_guest(send);
@@ -61,8 +63,6 @@ static bool harvest(struct send *send)
 			  "the guest is switching itself off or resetting");
 		return false;
 	}
-	vm_settle(vm);
-	send->settled_ns = clock_now_ns();
 	dirty = send->rounds.todo_count + gmem_collect(vm, send->rounds.todo);
 	send->harvested_ns = clock_now_ns();
 	rounds_start(&send->rounds, dirty);

@@ -8,8 +8,9 @@
  * the vCPU does to itself in an exit (a self IPI, an EOI) needs none.
  *
  * want_park is set by any CPU and answered by is_parked from the vCPU's own, after what was
- * live in the CPU's registers has gone to memory. INIT and SIPI are taken before parking, so
- * that a parked vCPU has no signal pending that its saved state would miss.
+ * live in the CPU's registers has gone to memory. A wake-up that was under way still calls run()
+ * once more: it finds is_parked and touches nothing, so who sees is_parked has the vCPU to
+ * himself. Signals of a parked vCPU are taken by vcpu_settle(), so that no saved state misses one.
  */
 #include "vmm/vcpu.h"
 #include "arch/cpu.h"
@@ -36,7 +37,6 @@ static void vcpu_take_init(struct vcpu *vcpu)
 		service_wake();
 		return;
 	}
-	vcpu_save(vcpu, &state);
 	vcpu_state_reset(&state);
 	state.tsc_adjust = vcpu->tsc_adjust;
 	state.activity = VCPU_WAIT_FOR_SIPI;
@@ -159,6 +159,8 @@ static enum run_result vcpu_run(struct runnable *runnable)
 	struct vcpu *vcpu = container_of(runnable, struct vcpu, runnable);
 	struct vm *vm = vcpu->vm;
 
+	if (__atomic_load_n(&vcpu->is_parked, __ATOMIC_ACQUIRE))
+		return RUN_BLOCKED;
 	lock_take(&vm->lock);
 	while (vcpu_prepare(vcpu)) {
 		lock_give(&vm->lock);
@@ -203,7 +205,7 @@ int vcpu_create(struct vm *vm, u32 index)
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
-	assert_or_panic(vcpu_is_quiet(vcpu));
+	assert_or_panic(vcpu->is_parked);
 	sched_remove(&vcpu->runnable);
 	hv->vcpu_fini(vcpu->hv);
 	vcpu->vm->vcpu[vcpu->index] = NULL;
@@ -222,23 +224,26 @@ void vcpu_park_here(struct vcpu *vcpu)
 {
 	if (vcpu->is_parked || vcpu->runnable.cpu != machine->cpu_id() || vcpu->runnable.is_running)
 		return;
-	lock_take(&vcpu->vm->lock);
-	vcpu_take_signals(vcpu);
-	lock_give(&vcpu->vm->lock);
 	vcpu_answer_park(vcpu);
 }
 
+void vcpu_settle(struct vcpu *vcpu)
+{
+	assert_or_panic(vcpu->is_parked);
+	vcpu_take_signals(vcpu);
+}
+
+/* In this order: a run() that finds is_parked gone must not answer the old wish to park. */
 void vcpu_unpark(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->is_parked, false, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&vcpu->want_park, false, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vcpu->is_parked, false, __ATOMIC_SEQ_CST);
 	sched_wake(&vcpu->runnable);
 }
 
 bool vcpu_is_quiet(const struct vcpu *vcpu)
 {
-	return __atomic_load_n(&vcpu->is_parked, __ATOMIC_ACQUIRE) &&
-	       !__atomic_load_n(&vcpu->runnable.is_running, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&vcpu->is_parked, __ATOMIC_ACQUIRE);
 }
 
 /* --- what others ask of a vCPU --- */

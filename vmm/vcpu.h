@@ -32,16 +32,18 @@ struct vcpu {
 };
 
 int vcpu_create(struct vm *vm, u32 index);
-/* Parked and not running. */
+/* Parked. */
 void vcpu_destroy(struct vcpu *vcpu);
 
 /* Asks the vCPU to leave the guest and park; is_parked says when it has. */
 void vcpu_park(struct vcpu *vcpu);
 /* If the vCPU belongs to the calling CPU, which is not in its run(): parks it now. No lock held. */
 void vcpu_park_here(struct vcpu *vcpu);
+/* Of a parked vCPU, vm->lock held: INIT and SIPI that came since become part of its state. */
+void vcpu_settle(struct vcpu *vcpu);
 /* Lets a parked vCPU go on. */
 void vcpu_unpark(struct vcpu *vcpu);
-/* Out of the guest, its state complete in memory, and its CPU done with it. */
+/* Out of the guest, its state complete in memory, and its CPU does not touch it before vcpu_unpark. */
 bool vcpu_is_quiet(const struct vcpu *vcpu);
 
 /* Something happened that the vCPU must look at (interrupt, INIT, SIPI, park): wakes or kicks it. Any CPU. */

@@ -234,6 +234,8 @@ void vm_settle(struct vm *vm)
 {
 	lock_take(&vm->lock);
 	vm_stop_devices(vm);
+	for (u32 i = 0; i < vm->config.vcpu_count; i++)
+		vcpu_settle(vm->vcpu[i]);
 	lock_give(&vm->lock);
 }
 

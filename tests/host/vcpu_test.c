@@ -334,9 +334,30 @@ static void parking_answers_once_it_is_out(void **state)
 	assert_int_equal(inside()->enter_count, 0);
 	assert_int_equal(inside()->park_count, 1);
 	assert_true(service_wakes > 0);
-	vcpu->runnable.is_running = true;
-	assert_false(vcpu_is_quiet(vcpu));
-	vcpu->runnable.is_running = false;
+}
+
+/* A kick that was under way when the vCPU parked: what others do with the parked one is not disturbed. */
+static void a_late_wake_does_not_touch_a_parked_vcpu(void **state)
+{
+	struct vcpu_state saved;
+
+	(void)state;
+	vcpu_unpark(vcpu);
+	vcpu_park(vcpu);
+	run();
+	service_wakes = 0;
+	vcpu_init_signal(vcpu);
+	assert_int_equal(run(), RUN_BLOCKED);
+	assert_true(vcpu_is_quiet(vcpu));
+	assert_true(vcpu->init_pending);
+	assert_int_equal(inside()->park_count, 1);
+	assert_int_equal(service_wakes, 0);
+	vcpu->index = 1; /* INIT of the boot CPU would be a reset */
+	vcpu_settle(vcpu);
+	vcpu_save(vcpu, &saved);
+	vcpu->index = 0;
+	assert_false(vcpu->init_pending);
+	assert_int_equal(saved.activity, VCPU_WAIT_FOR_SIPI);
 }
 
 static void ask_to_park(struct fake_vcpu *g)
@@ -593,6 +614,7 @@ int main(void)
 		TEST(cr8_written_in_the_guest_reaches_the_apic),
 		TEST(nmis_come_one_at_a_time),
 		TEST(parking_answers_once_it_is_out),
+		TEST(a_late_wake_does_not_touch_a_parked_vcpu),
 		TEST(parking_while_inside),
 		TEST(the_own_cpu_parks_at_once),
 		TEST(a_kick_from_its_own_exit_is_none),
