@@ -43,6 +43,7 @@
 extern u8 boot_stack_guard[];
 
 static u64 root; /* physical */
+static u64 physical_end; /* no bit of an entry above this may be set */
 static bool has_1g;
 static hpa_t (*table_source)(void); /* a zeroed page for a table; value 0: none */
 
@@ -203,6 +204,28 @@ static int map_core(const struct boot_info *info)
 	return err;
 }
 
+/* SDM 3A 4.1.4: the width of physical addresses; 36 bits on CPUs that do not say. */
+static u64 find_physical_end(u32 max_leaf)
+{
+	unsigned bits = max_leaf >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+
+	return BIT(MIN(MAX(bits, 32u), 52u));
+}
+
+/* Memory at addresses that this CPU or the direct map does not have is nobody's. */
+static void cut_unreachable_memory(struct boot_info *info)
+{
+	struct boot_mem *mem = phys_to_virt(HPA(info->mem));
+	u64 end = MIN(physical_end, DIRECT_MAP_BYTES);
+
+	for (u32 i = 0; i < info->mem_count; i++) {
+		if (mem[i].base >= end)
+			mem[i].type = BOOT_MEM_BAD;
+		else if (mem[i].bytes > end - mem[i].base)
+			mem[i].bytes = end - mem[i].base;
+	}
+}
+
 /* The largest usable range that the loader's tables show. */
 static struct boot_mem *find_early_range(const struct boot_info *info)
 {
@@ -218,9 +241,12 @@ static struct boot_mem *find_early_range(const struct boot_info *info)
 
 int paging_init(struct boot_info *info)
 {
+	u32 max_leaf = cpuid(0x80000000, 0).eax;
 	int err;
 
-	has_1g = cpuid(0x80000000, 0).eax >= 0x80000001 && (cpuid(0x80000001, 0).edx & BIT(26));
+	has_1g = max_leaf >= 0x80000001 && (cpuid(0x80000001, 0).edx & BIT(26));
+	physical_end = find_physical_end(max_leaf);
+	cut_unreachable_memory(info);
 	early_range = find_early_range(info);
 	if (!early_range)
 		return -ENOMEM;
@@ -293,11 +319,11 @@ void *paging_map_mmio(hpa_t hpa, u64 bytes)
 	u64 va;
 	int err = -ENOMEM;
 
-	if (!bytes || end <= start || hpa.value > PTE_ADDRESS)
+	if (!bytes || end <= start || end > physical_end)
 		return NULL;
 	lock_take(&dynamic_lock);
 	va = ALIGN_UP(window_next, LARGE_PAGE_BYTES) + start % LARGE_PAGE_BYTES;
-	if (end - start <= STACK_AREA - va) {
+	if (va < STACK_AREA && end - start <= STACK_AREA - va) {
 		window_next = va + (end - start);
 		err = map(va, start, end - start, KIND_MMIO);
 	}

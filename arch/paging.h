@@ -10,7 +10,8 @@ struct boot_info;
 
 /*
  * Builds the tables and moves to them. Once, on the boot CPU, before page_init: tables
- * come from the end of the largest usable range below 4 GiB, which is cut from info's map.
+ * come from the end of the largest usable range below 4 GiB, which is cut from info's map, as is
+ * what lies beyond the CPU's address width.
  */
 int paging_init(struct boot_info *info);
 
@@ -20,7 +21,10 @@ u64 paging_root(void);
 /* True if the direct map shows all of the range: ask before following firmware's addresses. */
 bool paging_is_mapped(hpa_t hpa, u64 bytes);
 
-/* Device registers, uncached, not executable. NULL: no memory. Any alignment. Never unmapped. */
+/*
+ * Device registers, uncached, not executable. Any alignment. Never unmapped. NULL: no memory, or
+ * an address that this CPU does not have.
+ */
 void *paging_map_mmio(hpa_t hpa, u64 bytes);
 
 #define STACK_BYTES 0x8000ull

@@ -76,6 +76,23 @@ static void each_leaf(u64 table_entry, unsigned level, void (*check)(u64 entry, 
 	}
 }
 
+#define PHYSICAL_BITS 47
+
+struct cpuid_leaf fake_cpuid(u32 leaf, u32 subleaf)
+{
+	assert_int_equal(subleaf, 0);
+	switch (leaf) {
+	case 0x80000000:
+		return (struct cpuid_leaf){ .eax = 0x80000008 };
+	case 0x80000001:
+		return (struct cpuid_leaf){ .edx = fake_has_1g_pages ? (u32)BIT(26) : 0 };
+	case 0x80000008:
+		return (struct cpuid_leaf){ .eax = PHYSICAL_BITS };
+	default:
+		return (struct cpuid_leaf){ 0 };
+	}
+}
+
 static int setup_with(bool has_1g)
 {
 	fake_has_1g_pages = has_1g;
@@ -88,6 +105,8 @@ static int setup_with(bool has_1g)
 	fake_memory_add(CORE_HPA + MIB, 3 * GIB - CORE_HPA - MIB - 0x1800, BOOT_MEM_USABLE);
 	fake_memory_add(3 * GIB - 0x1800, 0x1000, BOOT_MEM_ACPI); /* not page aligned */
 	fake_memory_add(0xe0000000, 16 * MIB, BOOT_MEM_RESERVED);
+	/* Nobody has this; it must neither be mapped nor given out. */
+	fake_memory_add(BIT(PHYSICAL_BITS), GIB, BOOT_MEM_USABLE);
 	assert_int_equal(paging_init(&fake_boot_info), 0);
 	assert_int_equal(page_init(&fake_boot_info), 0);
 	return 0;
@@ -232,12 +251,24 @@ static void devices_are_uncached(void **state)
 	assert_int_equal(find((u64)paging_map_mmio(HPA(0xb0000000), 256 * MIB)).bytes, LARGE_PAGE_BYTES);
 }
 
+static void unreachable_memory_is_nobodys(void **state)
+{
+	struct page_stats stats;
+
+	(void)state;
+	page_get_stats(&stats);
+	assert_in_range(stats.total_bytes, 2 * GIB, 3 * GIB);
+	assert_false(paging_is_mapped(HPA(BIT(PHYSICAL_BITS)), 1));
+}
+
 static void impossible_windows_are_refused(void **state)
 {
 	(void)state;
 	assert_null(paging_map_mmio(HPA(0xfee00000), 0));
 	assert_null(paging_map_mmio(HPA(~0ull - 100), 4096));
 	assert_null(paging_map_mmio(HPA(1ull << 52), 4096));
+	assert_null(paging_map_mmio(HPA(BIT(PHYSICAL_BITS)), 1));
+	assert_null(paging_map_mmio(HPA(BIT(PHYSICAL_BITS) - 1), 2));
 	assert_null(paging_map_mmio(HPA(0), DYNAMIC_BYTES));
 	assert_null(paging_map_mmio(HPA(4096), ~0ull - 100));
 }
@@ -289,6 +320,7 @@ int main(void)
 		BOTH(firmware_addresses_are_checked),
 		BOTH(tables_are_not_given_out),
 		BOTH(devices_are_uncached),
+		BOTH(unreachable_memory_is_nobodys),
 		BOTH(impossible_windows_are_refused),
 		BOTH(stacks_have_guards),
 		BOTH(trampoline_root_adds_one_page),
