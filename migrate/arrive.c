@@ -216,10 +216,10 @@ bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes,
 	u64 mixed;
 	u8 *page;
 
-	if (!is_range(arrival, delta->page, 1) ||
+	if (!is_range(arrival, delta->page, 1) || !digest_map_has(&arrival->digests, delta->page) ||
 	    bytes != sizeof(*delta) + bits_count(delta->lines) * DELTA_LINE_BYTES) {
 		wire_reason_set(reason, "E-PROTOCOL",
-				"the peer sent a difference that does not fit a page");
+				"the peer sent a difference that does not fit a page that it sent");
 		return false;
 	}
 	page = gmem_page(&arrival->vm->gmem, delta->page);

@@ -6,6 +6,7 @@
  */
 #include "migrate/digest.h"
 
+#include "kernel/bits.h"
 #include "kernel/errno.h"
 #include "kernel/heap.h"
 #include "kernel/string.h"
@@ -147,9 +148,12 @@ int digest_map_init(struct digest_map *map, u64 page_count)
 	u64 pieces = (page_count + PIECE_PAGES - 1) / PIECE_PAGES;
 
 	*map = (struct digest_map){ .page_count = page_count };
+	map->known = heap_alloc(BITMAP_WORDS(page_count) * sizeof(u64));
 	map->piece = heap_alloc(pieces * sizeof(map->piece[0]));
-	if (!map->piece)
+	if (!map->known || !map->piece) {
+		digest_map_fini(map);
 		return -ENOMEM;
+	}
 	for (u64 i = 0; i < pieces; i++) {
 		map->piece[i] = heap_alloc(PIECE_PAGES * sizeof(u64));
 		if (!map->piece[i]) {
@@ -168,6 +172,7 @@ bool digest_map_fini_some(struct digest_map *map, u32 count)
 		heap_free(map->piece[map->freed_count++]);
 	if (map->piece && map->freed_count < pieces)
 		return false;
+	heap_free(map->known);
 	heap_free(map->piece);
 	*map = (struct digest_map){ .page_count = 0 };
 	return true;
@@ -178,11 +183,16 @@ void digest_map_fini(struct digest_map *map)
 	digest_map_fini_some(map, ~0u);
 }
 
+bool digest_map_has(const struct digest_map *map, u64 index) { return bitmap_test(map->known, index); }
+
 void digest_map_set(struct digest_map *map, u64 index, u64 mixed)
 {
 	u64 *slot = &map->piece[index / PIECE_PAGES][index % PIECE_PAGES];
 
-	map->known_count += !*slot;
+	if (!digest_map_has(map, index)) {
+		bitmap_set(map->known, index);
+		map->known_count++;
+	}
 	map->root += mixed - *slot;
 	*slot = mixed;
 }

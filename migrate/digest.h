@@ -36,7 +36,8 @@ u64 digest_mix(u64 index, u64 digest);
 
 /* What is known of each page: 8 bytes a page, in pieces of 512 pages. */
 struct digest_map {
-	u64 **piece;         /* mixed digests; 0: not known */
+	u64 **piece;         /* mixed digests; 0 while not known */
+	u64 *known;          /* bitmap: a digest may be 0, and a peer can make one */
 	u64 page_count;
 	u64 freed_count;     /* pieces */
 	u64 root;
@@ -48,5 +49,7 @@ int digest_map_init(struct digest_map *map, u64 page_count);
 void digest_map_fini(struct digest_map *map);
 /* A part of that: at most count pieces. True when all is freed. */
 bool digest_map_fini_some(struct digest_map *map, u32 count);
+/* Was it ever set? */
+bool digest_map_has(const struct digest_map *map, u64 index);
 /* The page has a new content. */
 void digest_map_set(struct digest_map *map, u64 index, u64 mixed);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <xxhash.h>
 
+#include "kernel/bits.h"
 #include "migrate/digest.h"
 #include "tests/host/fake/heap_fake.h"
 
@@ -94,6 +95,14 @@ static void the_root_follows_changes(void **state)
 		}
 	assert_true(map.root == root);
 	assert_int_equal(map.known_count, known_count);
+	/* A digest that is 0, which a peer can make, does not count a page twice. */
+	map.known_count = 0;
+	memset(map.known, 0, BITMAP_WORDS(PAGES) * sizeof(u64));
+	assert_false(digest_map_has(&map, 3));
+	digest_map_set(&map, 3, 0);
+	digest_map_set(&map, 3, 0);
+	assert_true(digest_map_has(&map, 3));
+	assert_int_equal(map.known_count, 1);
 	digest_map_fini(&map);
 	assert_int_equal(fake_heap.objects, 0);
 }
