@@ -127,9 +127,26 @@ static void read_header(struct pci_device *device)
 		     device->slot, device->function);
 }
 
-static void add_device(const struct pci_device *found)
+/*
+ * Where MCFG says that the function's configuration space is in memory; NULL, so ports, if the
+ * function is not what is seen there: a wrong table must not send our writes elsewhere.
+ */
+static u8 *find_in_memory(const struct pci_device *found)
 {
 	const struct acpi_ecam *ecam = ecam_for(found);
+	struct pci_device there = *found;
+
+	if (!ecam)
+		return NULL;
+	there.ecam = paging_map_mmio(HPA(ecam->address + ecam_offset(found)), 4096);
+	if (!there.ecam || pci_read16(&there, PCI_VENDOR) != found->vendor ||
+	    pci_read16(&there, PCI_DEVICE) != found->device)
+		return NULL;
+	return there.ecam;
+}
+
+static void add_device(const struct pci_device *found)
+{
 	struct pci_device *device;
 
 	if (device_count == DEVICES_MAX)
@@ -138,8 +155,8 @@ static void add_device(const struct pci_device *found)
 	if (!device)
 		return;
 	*device = *found;
-	if (ecam && !device->ecam)
-		device->ecam = paging_map_mmio(HPA(ecam->address + ecam_offset(device)), 4096);
+	if (!device->ecam)
+		device->ecam = find_in_memory(device);
 	read_header(device);
 	if ((pci_read8(device, PCI_HEADER_TYPE) & ~HEADER_MULTI_FUNCTION) == 0)
 		read_bars(device);

@@ -226,6 +226,8 @@ static int set_up(void **state)
 	f->config[PCI_HEADER_TYPE] = 1;
 	set_bar(f, 2, 0x00c80100, 0xffffffff);      /* a bridge's bus numbers, no BAR */
 	add_function(0, 5, 0, 0x0000, 0x0001);
+	/* MCFG is wrong about bus 200: other memory is there. Bus 0 it does not know. */
+	facts.ecam[facts.ecam_count++] = (struct acpi_ecam){ 0xb0000000, 0, 200, 200 };
 	pci_init();
 	return 0;
 }
@@ -244,6 +246,13 @@ static void functions_are_found(void **state)
 	assert_null(pci_get(6));
 	assert_string_equal(find(200, 31, 0)->name, "0000:c8:1f.0");
 	assert_int_equal(find(0, 2, 0)->class, 2);
+}
+
+static void wrong_mcfg_is_not_followed(void **state)
+{
+	(void)state;
+	assert_null(find(200, 31, 0)->ecam);
+	assert_null(find(0, 2, 0)->ecam);
 }
 
 static void bars_are_sized_and_left_alone(void **state)
@@ -453,6 +462,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(functions_are_found),
+		cmocka_unit_test(wrong_mcfg_is_not_followed),
 		cmocka_unit_test(bars_are_sized_and_left_alone),
 		cmocka_unit_test(unusable_bars_have_no_bytes),
 		cmocka_unit_test(drivers_get_what_matches),
