@@ -158,8 +158,10 @@ static bool start_cpu(struct percpu *percpu, struct trampoline_words *words)
 	apic_send_startup(percpu->apic_id, page);
 	if (wait_running(percpu, START_LIMIT_NS))
 		return true;
-	/* Whatever it is doing, it must not find the next one's stack. */
+	/* Whatever it is doing, it must not find the next one's stack, nor speak for it. */
 	apic_send_init(percpu->apic_id);
+	wait_ns(INIT_WAIT_NS);
+	__atomic_store_n(&percpu->is_running, false, __ATOMIC_RELEASE);
 	return false;
 }
 
