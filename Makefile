@@ -288,8 +288,8 @@ guests: $(GUEST_TESTS) $(G)/initramfs.cpio.gz $(B)/bare/hv.elf
 # --- Jobs of minutes, in emulators ------------------------------------------------------
 
 # tools/setup may install the compiler, so what follows it is a make of its own.
-.PHONY: test demo bench run-test run-demo run-bench
-test demo bench:
+.PHONY: test demo bench soak run-test run-demo run-bench run-soak
+test demo bench soak:
 	@tools/setup $(filter test,$@)
 	@$(MAKE) --no-print-directory run-$@
 
@@ -302,6 +302,9 @@ run-demo: all guests
 
 run-bench: all guests
 	@tools/bench
+
+run-soak: all guests
+	@tools/soak
 
 # --- Release ----------------------------------------------------------------------------
 

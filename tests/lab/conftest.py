@@ -3,7 +3,6 @@
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -73,31 +72,3 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     if call.when == "call":
         item.report_call = outcome.get_result()
-
-
-def counters(host):
-    """What must be equal before and after balanced work on a host."""
-    memory = host.json("host memory")
-    net = host.json("net show")
-    return {
-        "free_bytes": memory["free_bytes"],
-        "heap_objects": memory["heap_objects"],
-        "timers_armed": memory["timers_armed"],
-        "pbufs_in_use": net["pbufs_in_use"],
-        "tcp_pcbs_in_use": net["tcp_pcbs_in_use"],
-    }
-
-
-def settled_counters(host, wanted=None, seconds=10):
-    """
-    Counters once they are equal to wanted, or the last ones seen: closing connections and
-    freeing a large guest's records take a moment. Without wanted: once they stand still.
-    """
-    end = time.monotonic() + seconds
-    last = None
-    while True:
-        now = counters(host)
-        if now == (wanted or last) or time.monotonic() > end:
-            return now
-        last = now
-        time.sleep(0.3)

@@ -7,8 +7,8 @@ import threading
 import time
 
 import pytest
-from conftest import GUEST_FILES, settled_counters
-from watch import check_pulses
+from conftest import GUEST_FILES
+from watch import check_pulses, settled_counters
 
 PORT = 8376
 

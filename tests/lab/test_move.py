@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from conftest import GUEST_FILES, settled_counters
-from watch import Watch, check_pulses
+from conftest import GUEST_FILES
+from watch import Watch, check_pulses, settled_counters
 
 RECEIPT_KEYS = """id vm from to result error rounds total_us stun_us stun_parts bytes_sent pages_sent zero_pages
     guest_ram_bytes throughput_bps throttled_us stun_limit_us predicted_stun_us pages_verified digest_match""".split()
