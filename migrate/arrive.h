@@ -53,7 +53,7 @@ bool arrive_take_delta(struct arrival *arrival, const void *payload, u32 bytes,
 		       struct wire_reason *reason);
 bool arrive_take_zero(struct arrival *arrival, const struct wire_zero *zero,
 		      struct wire_reason *reason);
-/* Says what came in this round: ACKED records, then ROUND_DONE. */
+/* Says what came in this round: ACKED records, then ROUND_DONE. False: no room, call again. */
 bool arrive_end_round(struct arrival *arrival, struct wire *wire, const struct wire_round *end);
 /* All was sent: compares the digest and loads the state. ready is filled. */
 bool arrive_verify(struct arrival *arrival, const struct wire_pause_state *state,

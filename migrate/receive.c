@@ -257,6 +257,15 @@ static void take_pages(struct receive *receive)
 		receive_fail(receive, reason.code, reason.why);
 }
 
+/* The answer for a large guest is longer than the ring: the rest waits until the peer took some. */
+static void end_round(struct receive *receive)
+{
+	receive->is_ending_round =
+		!arrive_end_round(receive->arrival, &receive->wire, &receive->round_end);
+	if (receive->is_ending_round && receive->wire.stream)
+		stream_flush(receive->wire.stream);
+}
+
 static void take_pause_state(struct receive *receive)
 {
 	const struct wire_pause_state *state = (const void *)receive->wire.scratch;
@@ -299,8 +308,8 @@ static void take_copy_record(struct receive *receive)
 		is_good = arrive_take_zero(arrival, payload, &reason);
 		break;
 	case WIRE_ROUND_END:
-		wire_reason_set(&reason, "E-PROTOCOL", "the peer does not take answers");
-		is_good = arrive_end_round(arrival, &receive->wire, payload);
+		memcpy(&receive->round_end, payload, sizeof(receive->round_end));
+		end_round(receive);
 		break;
 	case WIRE_DEVICE:
 		is_good = image_take_device(&arrival->image, payload, bytes, &reason);
@@ -415,6 +424,10 @@ static bool step(struct receive *receive)
 	if (receive->is_in_pages) {
 		take_pages(receive);
 		return !receive->is_in_pages;
+	}
+	if (receive->is_ending_round) {
+		end_round(receive);
+		return !receive->is_ending_round;
 	}
 	result = wire_next(&receive->wire);
 	if (result == WIRE_GOT)

@@ -31,6 +31,8 @@ struct receive {
 	bool is_over;
 	int close_err;
 	bool is_in_pages;          /* page data of the last record is not complete */
+	bool is_ending_round;      /* not all that is to be said about round_end fits the ring yet */
+	struct wire_round round_end;
 	u64 deadline_ns;
 	struct wire_ready ready;   /* what the handover may send */
 	u64 elapsed_ns;            /* of the COMMIT being handled */

@@ -166,6 +166,17 @@ static void pieces_of_any_length_do(void **state)
 	}
 }
 
+/* As of a guest with so much memory that the answer to a round is longer than the ring. */
+static void the_answer_to_a_round_may_take_its_time(void **state)
+{
+	(void)state;
+	start_world();
+	fake_net.answer_ring = 552; /* ACKED for 4096 pages fits, ROUND_DONE beside it does not */
+	assert_non_null(move_from(HOST1, "web1", &defaults));
+	assert_true(fake_run(are_sessions_over, MANY));
+	assert_runs_on(HOST2);
+}
+
 static void two_moves_cross(void **state)
 {
 	(void)state;
@@ -813,6 +824,7 @@ int main(void)
 		T(a_guest_moves),
 		T(there_and_back_ten_times),
 		T(pieces_of_any_length_do),
+		T(the_answer_to_a_round_may_take_its_time),
 		T(two_moves_cross),
 		T(a_slow_halt_is_waited_for),
 		T(a_quiet_moment_is_waited_for),

@@ -56,6 +56,7 @@ struct oracle {
 extern struct fake_net {
 	u32 piece;                   /* longest piece that stream_peek shows */
 	u32 bytes_per_turn;          /* each direction */
+	u32 answer_ring;             /* bytes that host 2 may have on its way, 0: the whole ring */
 	bool is_cut;
 	u64 cut_at_record;           /* the link breaks when so many records were begun, 0: never */
 	u32 cut_at_type; /* the link breaks when a record of this type begins, 0: never */
