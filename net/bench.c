@@ -18,6 +18,7 @@
 
 #define ECHO_PORT 7    /* RFC 862 */
 #define DISCARD_PORT 9 /* RFC 863 */
+#define SERVED_MAX 8   /* connections to both; there are few streams, and moves need them */
 #define SINK_BYTES (256 * KIB)
 #define SECONDS_DEFAULT 2
 #define SECONDS_MAX 60
@@ -33,6 +34,7 @@ SHELL_ERROR(bench_busy, "E-BUSY", "the same command is running on another consol
 
 static u8 *sink;
 static size_t sink_at;
+static unsigned served; /* connections now */
 
 static void discard_received(struct stream *stream, void *context)
 {
@@ -65,26 +67,35 @@ static void echo_received(struct stream *stream, void *context)
 	}
 }
 
-static const struct stream_events discard_events = { .received = discard_received };
-static const struct stream_events echo_events = { .received = echo_received, .sent = echo_received };
-
-static void discard_accepted(struct stream *stream, void *context)
+static void served_closed(struct stream *stream, int err, void *context)
 {
+	(void)stream;
+	(void)err;
 	(void)context;
-	stream_set_events(stream, &discard_events, NULL);
+	served--;
 }
 
-static void echo_accepted(struct stream *stream, void *context)
+static const struct stream_events discard_events = { .received = discard_received, .closed = served_closed };
+static const struct stream_events echo_events = {
+	.received = echo_received, .sent = echo_received, .closed = served_closed,
+};
+
+/* context: the service's events. */
+static void accepted(struct stream *stream, void *context)
 {
-	(void)context;
-	stream_set_events(stream, &echo_events, NULL);
+	if (served == SERVED_MAX) {
+		stream_abort(stream);
+		return;
+	}
+	served++;
+	stream_set_events(stream, context, NULL);
 }
 
 void net_services_start(void)
 {
 	sink = heap_alloc(SINK_BYTES);
-	if (!sink || stream_listen(DISCARD_PORT, discard_accepted, NULL) ||
-	    stream_listen(ECHO_PORT, echo_accepted, NULL))
+	if (!sink || stream_listen(DISCARD_PORT, accepted, (void *)&discard_events) ||
+	    stream_listen(ECHO_PORT, accepted, (void *)&echo_events))
 		log_warn("net: no memory for the echo and discard services");
 }
 
