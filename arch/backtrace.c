@@ -45,7 +45,8 @@ static bool is_text(u64 address)
 	return address >= (u64)core_text_start && address < (u64)core_text_end;
 }
 
-void symbol_format(char *to, size_t size, u64 address)
+/* "function+0x12" for an address of the core's text; "?" elsewhere. */
+static void symbol_format(char *to, size_t size, u64 address)
 {
 	u32 low = 0, high, offset;
 

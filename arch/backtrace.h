@@ -10,5 +10,3 @@ struct trap_frame;
 void backtrace_set_frame(const struct trap_frame *frame);
 /* Writes registers and call chain to the console. Touches only memory that it has checked. */
 void backtrace_dump(void);
-/* "function+0x12" for an address of the core's text; "?" elsewhere. */
-void symbol_format(char *to, size_t size, u64 address);

@@ -4,7 +4,8 @@
  * flags; so taking a lock does not disable interrupts.
  *
  * Lock order, outermost first:
- *   vm->lock -> irq -> gmem->lock -> sched/timer queue lock -> page_lock/heap_lock -> log_lock -> console
+ *   vm->lock -> irq -> gmem->lock -> sched/timer queue lock -> heap_lock ->
+ *   dynamic_lock (arch/paging.c) -> page_lock -> log_lock -> console
  */
 #pragma once
 
@@ -26,9 +27,4 @@ static inline void lock_take(struct lock *lock)
 static inline void lock_give(struct lock *lock)
 {
 	__atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
-}
-
-static inline bool lock_is_held(const struct lock *lock)
-{
-	return __atomic_load_n(&lock->next, __ATOMIC_RELAXED) != __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
 }

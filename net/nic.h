@@ -102,9 +102,9 @@ struct nic_ops {
 	void (*reclaim)(struct nic *nic);
 	/* At most budget frames to nic->on_received, and fresh buffers to the card. Returns how many frames. */
 	unsigned (*receive)(struct nic *nic, unsigned budget);
-	/* Unmasks or masks the card's interrupt. */
 	/*
-	 * Frames that came before the unmasking may not raise it: look at the ring once more then.
+	 * Unmasks or masks the card's interrupt. Frames that came before the unmasking may not
+	 * raise it: look at the ring once more then.
 	 */
 	void (*set_irq)(struct nic *nic, bool is_on);
 	bool (*is_link_up)(struct nic *nic);
