@@ -86,6 +86,17 @@ static void execute(struct receive *receive, enum handover_action action,
 	}
 }
 
+/*
+ * What the VM itself shows, since records of guests that nobody asked about for long are given to
+ * others: it runs here under its epoch, so all earlier ones have come to their end.
+ */
+static void remember(struct handover_destination *destination, const struct vm *vm)
+{
+	destination->runs = vm && vm->state != VM_INCOMING;
+	if (destination->runs && vm->epoch > destination->started + 1)
+		destination->started = vm->epoch - 1;
+}
+
 /* Returns whether the event led to anything. */
 bool receive_event(struct receive *receive, const struct handover_event *event)
 {
@@ -98,7 +109,7 @@ bool receive_event(struct receive *receive, const struct handover_event *event)
 		receive_fail(receive, "E-NO-MEMORY", "no memory to answer");
 		return false;
 	}
-	receive->record->destination.runs = vm && vm->state != VM_INCOMING;
+	remember(&receive->record->destination, vm);
 	receive->record->destination = handover_destination_step(receive->record->destination,
 								 event, &actions);
 	for (u32 i = 0; i < actions.count; i++)

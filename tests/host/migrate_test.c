@@ -574,6 +574,26 @@ static void a_given_guest_is_not_run_for_a_broken_greeting(void **state)
 	start_world();
 }
 
+/* Strangers asked about so many guests that the record of this one was given away. */
+static void a_running_guest_is_its_own_record(void **state)
+{
+	(void)state;
+	start_world();
+	fake_net.cut_at_type = WIRE_ACK;
+	assert_non_null(move_from(HOST1, "web1", &defaults));
+	for (u32 i = 0; i < 20000 && !fake_net.is_cut; i++)
+		fake_turn();
+	fake_net_break();
+	assert_true(fake_run(is_given, MANY));
+	for (u32 i = 0; i < 100; i++)
+		fake_turn();
+	assert_true(list_is_empty(&fake_hosts[HOST2].migration.receives));
+	memset(fake_hosts[HOST2].migration.record, 0, sizeof(fake_hosts[HOST2].migration.record));
+	fake_net_heal();
+	assert_true(fake_run(is_it_settled, MANY));
+	assert_runs_on(HOST2);
+}
+
 static void a_given_guest_is_taken_back(void **state)
 {
 	(void)state;
@@ -841,6 +861,7 @@ int main(void)
 		T(a_cancel_at_any_time_leaves_one_guest),
 		T(a_cut_before_commit_heals_by_itself),
 		T(a_given_guest_is_not_run_for_a_broken_greeting),
+		T(a_running_guest_is_its_own_record),
 		T(a_given_guest_is_taken_back),
 		T(a_forgetful_destination_needs_the_operator),
 		T(the_operator_starts_a_held_copy),
