@@ -17,6 +17,7 @@
 #define QUIET_NS (2 * NS_PER_MS)   /* a good moment is waited for this long */
 #define HALT_NS (1 * NS_PER_SEC)
 #define HALT_SPIN_NS (30 * NS_PER_US)
+#define TAIL_LIMITS 4 /* the tail is given this many stun limits, at least HALT_NS */
 #define READY_NS_MIN (1 * NS_PER_SEC)
 #define READY_LIMITS 20 /* READY is waited for this many stun limits, at least READY_NS_MIN */
 #define ACK_NS (1 * NS_PER_SEC)
@@ -71,7 +72,7 @@ static bool harvest(struct send *send)
 		back_out(send);
 		return false;
 	}
-	send_set_phase(send, SEND_TAIL, HALT_NS);
+	send_set_phase(send, SEND_TAIL, MAX(HALT_NS, TAIL_LIMITS * send->rounds.limit_ns));
 	return true;
 }
 
