@@ -228,6 +228,8 @@ static void take_offer(struct receive *receive)
 		compat_check(compat, offer, bytes);
 	} else {
 		clear_the_way(receive);
+		if (arrive_find(receive->hello.vm_id))
+			compat_add(compat, "E-VM-EXISTS", "a copy of this guest is held here");
 		receive->arrival = arrive_create(&receive->hello, offer, bytes, compat);
 	}
 	if (compat->count) {

@@ -638,6 +638,27 @@ static void the_operator_starts_a_held_copy(void **state)
 	assert_true(list_is_empty(&fake_hosts[HOST2].migration.arrivals));
 }
 
+/* Another source that says it has the same guest, under another name: COMMIT must mean one copy. */
+static void a_held_copy_has_no_twin(void **state)
+{
+	const struct arrival *held;
+	struct vm *twin;
+
+	(void)state;
+	cut_before_commit();
+	fake_host_crash(HOST1);
+	fake_net_heal();
+	held = list_first(&fake_hosts[HOST2].migration.arrivals, struct arrival, link);
+	twin = &fake_guest_start(HOST1, "web2", RAM)->vm;
+	memcpy(twin->id, held->record->vm_id, sizeof(twin->id));
+	twin->epoch = held->epoch;
+	assert_non_null(move_from(HOST1, "web2", &defaults));
+	assert_true(fake_run(is_over_on_1, MANY));
+	assert_string_equal(newest_receipt(HOST1)->code, "E-VM-EXISTS");
+	assert_ptr_equal(list_first(&fake_hosts[HOST2].migration.arrivals, struct arrival, link), held);
+	assert_null(fake_vm_on(HOST2, "web2"));
+}
+
 static void the_operator_drops_a_held_copy(void **state)
 {
 	(void)state;
@@ -865,6 +886,7 @@ int main(void)
 		T(a_given_guest_is_taken_back),
 		T(a_forgetful_destination_needs_the_operator),
 		T(the_operator_starts_a_held_copy),
+		T(a_held_copy_has_no_twin),
 		T(the_operator_drops_a_held_copy),
 		T(a_guest_that_switches_itself_off_stays),
 		T(a_vm_is_destroyed_while_it_moves),
