@@ -32,6 +32,7 @@ SHELL_ERROR(not_confirmed, "E-NOT-CONFIRMED", "The command ends running guests; 
 
 static const struct boot_info *boot;
 static char name[64] = "tern";
+static u64 boot_us; /* from the core's entry to its prompt */
 
 void host_init(const struct boot_info *info, const char *host)
 {
@@ -41,6 +42,8 @@ void host_init(const struct boot_info *info, const char *host)
 }
 
 const char *host_name(void) { return name; }
+
+void host_is_ready(u64 entry_tsc) { boot_us = clock_tsc_to_ns(rdtsc() - entry_tsc) / NS_PER_US; }
 
 static const char *loader_name(void)
 {
@@ -74,7 +77,7 @@ static void show_info(struct shell *shell)
 	shell_print(shell, "Tern %s, host %s\n", TERN_VERSION, name);
 	shell_print(shell, "up              %lu.%03lu s\n", up_ms / 1000,
 		    up_ms % 1000);
-	shell_print(shell, "booted by       %s\n", loader_name());
+	shell_print(shell, "booted by       %s, in %lu.%03lu ms\n", loader_name(), boot_us / 1000, boot_us % 1000);
 	shell_print(shell, "virtualization  %s\n", hv ? hv->name : hv_missing);
 	shell_print(shell, "CPUs            %u\n", cpu_count);
 	shell_print(shell, "memory          %llu MiB, %llu MiB free\n", pages.total_bytes / MIB,
@@ -84,6 +87,7 @@ static void show_info(struct shell *shell)
 	json_string(shell, "version", TERN_VERSION);
 	json_string(shell, "name", name);
 	json_u64(shell, "uptime_ms", up_ms);
+	json_u64(shell, "boot_us", boot_us);
 	json_string(shell, "loader", loader_name());
 	json_string(shell, "virtualization", hv ? hv->name : "none");
 	if (!hv)

@@ -2,6 +2,8 @@
 /* The console's "host" commands: what this machine is and how it does. */
 #pragma once
 
+#include "kernel/types.h"
+
 struct boot_info;
 
 #define TERN_VERSION "0.1.0"
@@ -9,3 +11,5 @@ struct boot_info;
 /* Remembers what the loader said, for "host info" and "host support". */
 void host_init(const struct boot_info *info, const char *name);
 const char *host_name(void);
+/* The start is over: entry_tsc is the TSC when the core was entered, now it has a prompt. */
+void host_is_ready(u64 entry_tsc);

@@ -143,6 +143,7 @@ void core_main(u64 boot_info_address) NORETURN;
 /* Called by arch/start.S on the boot CPU. */
 void core_main(u64 boot_info_address)
 {
+	u64 entry_tsc = rdtsc();
 	struct boot_info *info;
 
 	direct_map = (u8 *)DIRECT_MAP_BASE;
@@ -175,5 +176,6 @@ void core_main(u64 boot_info_address)
 	vm_init();
 	migrate_init();                      /* listens to peers: VMs can arrive from now on */
 	console_start(host_name());          /* last, so that the prompt means: ready */
+	host_is_ready(entry_tsc);
 	sched_loop();
 }
