@@ -137,6 +137,8 @@ void gmem_fini(struct gmem *gmem)
 
 static void gmem_mark(struct gmem *gmem, u64 index)
 {
+	/* The write must be seen by whoever starts tracking after this look; x86 lets a load overtake it. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&gmem->is_tracking, __ATOMIC_RELAXED))
 		return;
 	/* The page first, then its group: gmem_take_marks looks in the other order. */

@@ -65,8 +65,8 @@ bool gmem_is_ram(const struct gmem *gmem, gpa_t gpa, u64 bytes);
  * from here on. gmem_arm prepares the 2 MiB chunk (call just before its pages are read to be
  * sent; then gmem_flush_vcpus once per batch, before the reading). gmem_collect moves what was
  * written since the last collection into map (OR), a bitmap by page index, and returns how many
- * bits it set anew; it asks all vCPUs to flush; a vCPU that is inside the guest until its next entry
- * may still write unseen: such pages are reported by the next collection, so only a collection with
+ * bits it set anew. When it returns no vCPU runs on old translations, so the pages in map, read from
+ * here on, hold all that is marked; what is written later is for the next collection. One with
  * all vCPUs stopped is final. gmem_track_stop merges to 2 MiB pages again.
  */
 int gmem_track_start(struct vm *vm);
