@@ -181,14 +181,6 @@ const struct device_type vtime_type = {
 };
 LINKER_SET(".device_types") static const struct device_type *const vtime_type_entry = &vtime_type;
 
-void vtime_start(struct vm *vm)
-{
-	if (!wires_of(vm)->is_running)
-		vtime_device_start(vm->vtime);
-}
-
-void vtime_stop(struct vm *vm) { vtime_device_stop(vm->vtime); }
-
 void vtime_add(struct vm *vm, u64 ns)
 {
 	struct vtime_state *state = state_of(vm);

@@ -5,8 +5,8 @@
  * guest's TSC follows it: TSC = tsc_at_base + (host TSC - host base) x ratio, plus each
  * vCPU's tsc_adjust.
  *
- * Also a device without ports ("vtime"), so that it migrates as all else does. Called with vm->lock held
- * unless noted.
+ * Also a device without ports ("vtime"), so that it migrates as all else does: time runs from its start to
+ * its stop. Called with vm->lock held unless noted.
  */
 #pragma once
 
@@ -26,9 +26,6 @@ u64 vtime_tsc_now(const struct vm *vm);
 u64 vtime_tsc_to_ns(const struct vm *vm, u64 tsc);   /* VM time at which the VM's TSC is tsc (may be past) */
 u64 vtime_tsc_khz(const struct vm *vm);               /* what the guest was told */
 
-/* Time runs from here / stands still. Idempotent. Done by vm.c around starting and stopping devices. */
-void vtime_start(struct vm *vm);
-void vtime_stop(struct vm *vm);
 /* Stopped only: the time that passed elsewhere (a move) is added to VM time and TSC. */
 void vtime_add(struct vm *vm, u64 ns);
 
