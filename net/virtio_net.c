@@ -203,6 +203,9 @@ static void virtio_net_set_irq(struct nic *nic, bool is_on)
 
 	if (!is_on && !card->device.has_msix)
 		virtio_acknowledge(&card->device);
+	/* A neighbour on the same pin may interrupt before there are queues, or though there are none. */
+	if (!card->tx.avail)
+		return;
 	virtqueue_set_irq(&card->rx, is_on);
 	virtqueue_set_irq(&card->tx, is_on && nic->is_tx_waiting);
 }
