@@ -7,6 +7,8 @@
 #include "arch/svm/svm.h"
 
 #include "arch/regs.h"
+#include "kernel/clock.h"
+#include "kernel/timer.h"
 
 #define EXCEPTION_DB 1
 #define EXCEPTION_BP 3
@@ -17,6 +19,7 @@
 #define DR6_B0_TO_B3 BITS(3, 0)
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_RF BIT(16)
+#define SHADOW_PATIENCE_NS (200 * NS_PER_US) /* well above an entry, which takes 10 us under TCG */
 
 void svm_inject(struct hv_vcpu *hv, const struct hv_event *event)
 {
@@ -77,6 +80,24 @@ static void prepare_nmi_window(struct svm_vcpu *vcpu)
 }
 
 /*
+ * VMRUN loads the interrupt shadow (APM 2 15.5.1), but QEMU's emulation (7.2 and 10.0) does not: a
+ * window that opens between STI and HLT would be taken there, and the guest would sleep through
+ * what it waits for. So no window is asked for in a shadow, and a shadow that got lost although no
+ * instruction was executed is put back, once: the guest may also be jumping on the spot.
+ */
+static void keep_shadow(struct svm_vcpu *vcpu)
+{
+	struct hv_vcpu *hv = &vcpu->hv;
+	u64 code = vcpu->vmcb->exit_code;
+	bool is_lost = vcpu->shadow_rip && hv->rip == vcpu->shadow_rip && !hv->has_shadow &&
+		       (code == VMEXIT_INTR || code == VMEXIT_NPF);
+
+	if (is_lost)
+		hv->has_shadow = true;
+	vcpu->is_shadow_kept = is_lost;
+}
+
+/*
  * The interrupt window is a virtual interrupt of highest priority that is intercepted at the
  * moment when the guest would take it (APM 2 15.21.4). QEMU 10.0's emulation aborts if a guest writes
  * CR8 while one is pending, so the window is asked for only while something waits.
@@ -89,7 +110,10 @@ static void prepare_controls(struct svm_vcpu *vcpu)
 	u32 intercepts = vmcb->intercepts & ~(u32)(INTERCEPT_VINTR | INTERCEPT_IRET);
 	u16 cr_write = hv->want_cr8_exit ? BIT(8) : 0;
 
-	if (hv->want_irq_window) {
+	if (hv->want_irq_window && hv->has_shadow) {
+		/* The next instruction comes first; if it is none that exits, we look again soon. */
+		timer_interrupt_by(clock_now_ns() + SHADOW_PATIENCE_NS);
+	} else if (hv->want_irq_window) {
 		int_ctl |= INT_CTL_IRQ | INT_CTL_IGN_TPR | INT_CTL_PRIO_HIGHEST;
 		intercepts |= INTERCEPT_VINTR;
 	}
@@ -118,6 +142,7 @@ void svm_events_prepare(struct svm_vcpu *vcpu)
 	prepare_controls(vcpu);
 	vcpu->vmcb->event_inj = hv->is_event_queued ? vcpu->event : 0;
 	vcpu->vmcb->interrupt_shadow = hv->has_shadow ? INTERRUPT_SHADOW : 0;
+	vcpu->shadow_rip = hv->has_shadow && !vcpu->is_shadow_kept ? hv->rip : 0;
 }
 
 void svm_events_collect(struct svm_vcpu *vcpu)
@@ -128,6 +153,7 @@ void svm_events_collect(struct svm_vcpu *vcpu)
 
 	hv->tpr = vmcb->int_ctl & 0xf;
 	hv->has_shadow = vmcb->interrupt_shadow & INTERRUPT_SHADOW;
+	keep_shadow(vcpu);
 
 	/* An exit before the stepped instruction retired: the next entry tries again. */
 	if (vcpu->step != SVM_STEP_NONE && vmcb->exit_code != VMEXIT_EXCP_DB) {
