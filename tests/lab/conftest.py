@@ -21,6 +21,13 @@ GUEST_FILES = {"vmlinuz": GUEST / "vmlinuz", "initrd": GUEST / "initramfs.cpio.g
 class LabUnderTest(Lab):
     """A lab with shortcuts that many tests want."""
 
+    def up(self, **options):
+        """As Lab.up; a host whose self-test failed is no ground for any test."""
+        super().up(**options)
+        failed = [host.name for host in self.hosts if "error: self-test" in host.log()]
+        assert not failed, f"the self-test failed on {failed}"
+        return self
+
     def create(self, host=1, name="web1", mem="256M", cmdline="", kernel="vmlinuz", initrd="initrd", console="com2",
                vcpus=1):
         line = f"vm create {name} kernel={kernel} mem={mem} vcpus={vcpus}"

@@ -87,7 +87,7 @@ def test_an_idle_shell_goes_on_where_it_was(lab):
     lab.host(1).run("vm start web1")
     watch.wait(rb"# ", 90)
     watch.socks[0].sendall(b"there=$((40+2))\n")
-    watch.wait(rb"\n.*# $", 10)
+    watch.wait(rb"=\$\(\(40\+2\)\)\r?\n.*# ", 10)
     move(lab, 1, 2)
     mark = time.monotonic()
     watch.socks[1].sendall(b"echo still-$there\n")
