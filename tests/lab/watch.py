@@ -13,7 +13,9 @@ class Watch:
 
     def __init__(self, hosts):
         self.pieces = []
-        self.lock = threading.Condition()
+        self.parsed = []        # pulses so far: parsed once, since an observer that is busy holds the wire up
+        self.rest = b""         # an unfinished line; a move may split it between two hosts
+        self.lock = threading.Lock()
         self.socks = []
         for host in hosts:
             sock = host.com2()
@@ -30,7 +32,16 @@ class Watch:
                 return
             with self.lock:
                 self.pieces.append((time.monotonic(), name, data))
-                self.lock.notify_all()
+                self._parse(*self.pieces[-1])
+
+    def _parse(self, stamp, name, data):
+        """A line counts when and where its end arrived."""
+        parts = (self.rest + data).split(b"\n")
+        self.rest = parts.pop()
+        for part in parts:
+            match = PULSE.match(part)
+            if match:
+                self.parsed.append((stamp, name) + tuple(int(x) for x in match.groups()))
 
     def close(self):
         for sock in self.socks:
@@ -54,30 +65,15 @@ class Watch:
             match = pattern.search(text)
             if match:
                 return match
-            with self.lock:
-                left = end - time.monotonic()
-                assert left > 0, f"no {pattern.pattern!r} on com2 within {timeout} s; last: {text[-400:]!r}"
-                self.lock.wait(min(left, 0.5))
-
-    def lines(self):
-        """(seconds, host name, line) with a line stamped when its end arrived; lines split by a move are joined."""
-        result, rest = [], b""
-        with self.lock:
-            pieces = list(self.pieces)
-        for stamp, name, data in pieces:
-            parts = (rest + data).split(b"\n")
-            rest = parts.pop()
-            result += [(stamp, name, part.rstrip(b"\r")) for part in parts]
-        return result
+            assert time.monotonic() < end, f"no {pattern.pattern!r} on com2 within {timeout} s; last: {text[-400:]!r}"
+            time.sleep(0.1)
 
     def pulses(self, since=0.0):
         """(seconds, host, number, guest us, stall us) of each pulse."""
-        found = []
-        for stamp, name, line in self.lines():
-            match = PULSE.match(line)
-            if match and stamp >= since:
-                found.append((stamp, name) + tuple(int(x) for x in match.groups()))
-        return found
+        with self.lock:
+            if not since:
+                return self.parsed[:]
+            return [pulse for pulse in self.parsed if pulse[0] >= since]
 
     def gaps(self, since=0.0):
         """For each change of host: (seen gap s, guest's own longest stall near it in us)."""
