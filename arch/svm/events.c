@@ -19,7 +19,7 @@
 #define DR6_B0_TO_B3 BITS(3, 0)
 #define RFLAGS_TF BIT(8)
 #define RFLAGS_RF BIT(16)
-#define SHADOW_PATIENCE_NS (200 * NS_PER_US) /* well above an entry, which takes 10 us under TCG */
+#define SHADOW_PATIENCE_NS (1 * NS_PER_MS) /* far above an entry, which takes 10 us under TCG */
 
 void svm_inject(struct hv_vcpu *hv, const struct hv_event *event)
 {
@@ -80,21 +80,21 @@ static void prepare_nmi_window(struct svm_vcpu *vcpu)
 }
 
 /*
- * VMRUN loads the interrupt shadow (APM 2 15.5.1), but QEMU's emulation (7.2 and 10.0) does not: a
- * window that opens between STI and HLT would be taken there, and the guest would sleep through
- * what it waits for. So no window is asked for in a shadow, and a shadow that got lost although no
- * instruction was executed is put back, once: the guest may also be jumping on the spot.
+ * VMRUN loads the interrupt shadow (APM 2 15.5.1), but QEMU's emulation (7.2 and 10.0) does not, and
+ * at an exit it may report the host's own: a window that opens between STI and HLT would be taken
+ * there, and the guest would sleep through what it waits for. So no window is asked for in a shadow, and
+ * where no instruction was executed since the entry, the shadow is what it was then. That is believed
+ * once in a row: the guest may also be jumping on the spot.
  */
 static void keep_shadow(struct svm_vcpu *vcpu)
 {
 	struct hv_vcpu *hv = &vcpu->hv;
 	u64 code = vcpu->vmcb->exit_code;
-	bool is_lost = vcpu->shadow_rip && hv->rip == vcpu->shadow_rip && !hv->has_shadow &&
-		       (code == VMEXIT_INTR || code == VMEXIT_NPF);
+	bool is_unmoved = hv->rip == vcpu->entry_rip && (code == VMEXIT_INTR || code == VMEXIT_NPF);
 
-	if (is_lost)
-		hv->has_shadow = true;
-	vcpu->is_shadow_kept = is_lost;
+	vcpu->is_shadow_kept = is_unmoved && vcpu->entry_shadow && !hv->has_shadow && !vcpu->is_shadow_kept;
+	if (is_unmoved)
+		hv->has_shadow = vcpu->entry_shadow && (hv->has_shadow || vcpu->is_shadow_kept);
 }
 
 /*
@@ -142,7 +142,8 @@ void svm_events_prepare(struct svm_vcpu *vcpu)
 	prepare_controls(vcpu);
 	vcpu->vmcb->event_inj = hv->is_event_queued ? vcpu->event : 0;
 	vcpu->vmcb->interrupt_shadow = hv->has_shadow ? INTERRUPT_SHADOW : 0;
-	vcpu->shadow_rip = hv->has_shadow && !vcpu->is_shadow_kept ? hv->rip : 0;
+	vcpu->entry_shadow = hv->has_shadow;
+	vcpu->entry_rip = hv->rip;
 }
 
 void svm_events_collect(struct svm_vcpu *vcpu)

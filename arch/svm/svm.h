@@ -59,8 +59,9 @@ struct svm_vcpu {
 	u64 iret_rip;
 	enum svm_step step;
 	u64 step_tf;            /* the guest's own TF meanwhile */
-	u64 shadow_rip;         /* entered here in an interrupt shadow; 0: in none */
-	bool is_shadow_kept;    /* it was put back at the last exit */
+	u64 entry_rip;
+	bool entry_shadow;
+	bool is_shadow_kept;    /* put back at the last exit */
 
 	u32 clean;              /* CLEAN_ bits that hold at the next entry */
 	/* Rule broken by the state that was loaded: a failed entry may change the VMCB. */
