@@ -14,10 +14,16 @@
 
 #include "arch/regs.h"
 #include "arch/svm/svm.h"
+#include "kernel/clock.h"
 #include "kernel/errno.h"
 #include "kernel/machine.h"
+#include "kernel/timer.h"
 
 const struct machine_ops *machine;
+static unsigned looks_again; /* calls of timer_interrupt_by */
+
+u64 clock_now_ns(void) { return 0; }
+void timer_interrupt_by(u64 deadline_ns) { looks_again += deadline_ns != 0; }
 
 static const struct hv_limits limits = {
 	.xcr0 = BITS(2, 0) | BITS(7, 5),
@@ -297,6 +303,53 @@ static void an_nmi_window_opens_after_iret(void **state)
 	assert_int_equal(vmcb.dr6, 0);
 }
 
+/* Leaves the guest at rip; shadow is what the hardware, or an emulator that forgets, reports. */
+static void leave_at(u64 rip, u64 exit_code, bool shadow)
+{
+	vcpu.hv.rip = rip;
+	vmcb.exit_code = exit_code;
+	vmcb.interrupt_shadow = shadow ? INTERRUPT_SHADOW : 0;
+	svm_events_collect(&vcpu);
+}
+
+/* STI; HLT: what waits may not be taken between the two, although QEMU's VMRUN forgets the shadow. */
+static void a_shadow_lasts_one_instruction(void **state)
+{
+	struct hv_vcpu *hv = &vcpu.hv;
+
+	(void)state;
+	vcpu_clear();
+	memset(&vmcb, 0, sizeof(vmcb));
+	hv->rip = 0x1000;
+	svm_events_prepare(&vcpu);
+	leave_at(0x1001, VMEXIT_INTR, true); /* behind STI */
+	assert_true(hv->has_shadow);
+
+	hv->want_irq_window = true;
+	looks_again = 0;
+	svm_events_prepare(&vcpu);
+	assert_false(vmcb.int_ctl & INT_CTL_IRQ);
+	assert_int_equal(looks_again, 1);
+	leave_at(0x1001, VMEXIT_INTR, false); /* another interrupt before HLT; the shadow was forgotten */
+	assert_true(hv->has_shadow);
+
+	svm_events_prepare(&vcpu);
+	leave_at(0x1001, VMEXIT_INTR, false); /* twice: it may be a jump to itself */
+	assert_false(hv->has_shadow);
+	svm_events_prepare(&vcpu);
+	assert_true(vmcb.int_ctl & INT_CTL_IRQ);
+	assert_int_equal(looks_again, 2);
+
+	leave_at(0x1001, VMEXIT_INTR, true); /* nothing ran that could have made one: the host's own */
+	assert_false(hv->has_shadow);
+	svm_events_prepare(&vcpu);
+	leave_at(0x1005, VMEXIT_INTR, true); /* but here something did */
+	assert_true(hv->has_shadow);
+	svm_events_prepare(&vcpu);
+	leave_at(0x1006, VMEXIT_INTR, false);
+	assert_false(hv->has_shadow);
+}
+
 /* One broken rule each, by a value at an offset. */
 struct breakage {
 	u32 offset, bytes;
@@ -453,6 +506,7 @@ int main(void)
 		cmocka_unit_test(svme_is_hidden_and_set),
 		cmocka_unit_test(software_events_run_again),
 		cmocka_unit_test(an_nmi_window_opens_after_iret),
+		cmocka_unit_test(a_shadow_lasts_one_instruction),
 		cmocka_unit_test(each_rule_refuses),
 		cmocka_unit_test(other_modes_have_their_rules),
 		cmocka_unit_test(random_states_are_judged),
