@@ -107,16 +107,23 @@ def counters(host):
     }
 
 
+def leaks(before, now):
+    """What is held now and was not before: {counter: (before, now)}. A service's own timer may come and go."""
+    return {key: (before[key], now[key]) for key in before
+            if (now[key] < before[key] if key == "free_bytes" else now[key] > before[key])}
+
+
 def settled_counters(host, wanted=None, seconds=10):
     """
-    Counters once they are equal to wanted, or the last ones seen: closing connections and
+    Counters once nothing has leaked since wanted, or the last ones seen: closing connections and
     freeing a large guest's records take a moment. Without wanted: once they stand still.
     """
     end = time.monotonic() + seconds
     last = None
     while True:
         now = counters(host)
-        if now == (wanted or last) or time.monotonic() > end:
+        is_settled = not leaks(wanted, now) if wanted else now == last
+        if is_settled or time.monotonic() > end:
             return now
         last = now
         time.sleep(0.3)
