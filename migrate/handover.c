@@ -50,6 +50,18 @@ static void source_own(struct handover_source *s, const struct handover_event *e
 	}
 }
 
+/* Started anew, without the copy. Paused may have been given an instant before: the destination knows. */
+static void come_back(struct handover_source *s, const struct handover_event *event, struct handover_actions *actions)
+{
+	s->phase = SOURCE_GIVEN;
+	s->has_copy = false;
+	s->wants_back = false;
+	s->digest = 0;
+	s->incarnation = event->incarnation;
+	act(actions, HANDOVER_LOG);
+	act(actions, HANDOVER_RECONNECT);
+}
+
 static void source_paused(struct handover_source *s, const struct handover_event *event,
 			  struct handover_actions *actions)
 {
@@ -68,13 +80,7 @@ static void source_paused(struct handover_source *s, const struct handover_event
 		take_back(s, actions);
 		break;
 	case EVENT_REBOOTED:
-		/* It may have been given an instant before: the destination knows. */
-		s->phase = SOURCE_GIVEN;
-		s->has_copy = false;
-		s->digest = 0;
-		s->incarnation = event->incarnation;
-		act(actions, HANDOVER_LOG);
-		act(actions, HANDOVER_RECONNECT);
+		come_back(s, event, actions);
 		break;
 	default:
 		break;
@@ -124,12 +130,7 @@ static void source_given(struct handover_source *s, const struct handover_event 
 		act(actions, HANDOVER_RECONNECT);
 		break;
 	case EVENT_REBOOTED:
-		s->has_copy = false;
-		s->wants_back = false;
-		s->digest = 0;
-		s->incarnation = event->incarnation;
-		act(actions, HANDOVER_LOG);
-		act(actions, HANDOVER_RECONNECT);
+		come_back(s, event, actions);
 		break;
 	default:
 		break;
