@@ -99,7 +99,6 @@ struct pci_device *pci_get(unsigned index);
 u8 pci_read8(const struct pci_device *device, unsigned offset);
 u16 pci_read16(const struct pci_device *device, unsigned offset);
 u32 pci_read32(const struct pci_device *device, unsigned offset);
-void pci_write8(const struct pci_device *device, unsigned offset, u8 value);
 void pci_write16(const struct pci_device *device, unsigned offset, u16 value);
 void pci_write32(const struct pci_device *device, unsigned offset, u32 value);
 

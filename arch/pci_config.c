@@ -57,16 +57,6 @@ u32 pci_read32(const struct pci_device *device, unsigned offset)
 	return device->ecam ? mmio_read32(device->ecam + offset) : in32(select_by_port(device, offset));
 }
 
-void pci_write8(const struct pci_device *device, unsigned offset, u8 value)
-{
-	if (!is_access_sane(device, offset, 1))
-		return;
-	if (device->ecam)
-		mmio_write8(device->ecam + offset, value);
-	else
-		out8(select_by_port(device, offset), value);
-}
-
 void pci_write16(const struct pci_device *device, unsigned offset, u16 value)
 {
 	if (!is_access_sane(device, offset, 2))

@@ -247,12 +247,6 @@ class Host:
         while self.is_alive() and time.monotonic() < end:
             time.sleep(0.02)
 
-    def pause(self):
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def go_on(self):
-        os.kill(self.pid, signal.SIGCONT)
-
 
 class Lab:
     def __init__(self, directory):
