@@ -191,7 +191,7 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -Itests/host/fake -I. -fno-pie -fno-strict-alia
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(call with_libc,$(net_CFLAGS) $(vmm_CFLAGS))
 HOST_LDFLAGS := -no-pie -Wl,-T,tests/host/sets.ld -Wl,--no-warn-rwx-segments
 
-$(H)/tests.mk: $(HOST_TESTS) tools/host-tests Makefile
+$(H)/tests.mk: $(HOST_TESTS) $(wildcard tests/host/fake/*.c) tools/host-tests Makefile
 	@mkdir -p $(@D)
 	@tools/host-tests $(HOST_TESTS) >$@
 ifneq ($(filter check check-% $(H)/% unit-%,$(MAKECMDGOALS)),)

@@ -30,9 +30,6 @@ struct stream {
 
 static struct stream streams[STREAMS_MAX];
 
-u32 fake_current_host(void);
-void fake_net_turn(void);
-
 static struct stream *new_stream(u32 host)
 {
 	for (u32 i = 0; i < STREAMS_MAX; i++)

@@ -74,7 +74,9 @@ extern u64 fake_now_ns, fake_turn_ns;
 void fake_world_init(void);
 /* All VMs, sessions and records gone; asserts that nothing was leaked. */
 void fake_world_fini(void);
+/* Makes a host the one whose variables migrate/ sees. */
 void fake_enter(u32 host);
+u32 fake_current_host(void);
 
 /* A running guest on a host. */
 struct fake_vm *fake_guest_start(u32 host, const char *name, u64 ram_bytes);
@@ -94,6 +96,12 @@ void fake_net_heal(void);
 /* The host loses all it knows, as by a power cut, and starts anew. */
 void fake_host_crash(u32 host);
 unsigned fake_stream_count(void);
+
+/* What fake_world_init, fake_world_fini and fake_turn ask of guest.c and of stream_fake.c. */
+void fake_oracle_init(void);
+void fake_oracle_fini(void);
+void fake_guests_turn(void);
+void fake_net_turn(void);
 
 /* vm_is_busy says yes this many times more. */
 extern unsigned fake_busy_polls;
