@@ -60,40 +60,72 @@ static u64 find_rsdp(void)
 	return 0;
 }
 
-static bool shifts_of_format(const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *mode, struct boot_framebuffer *to)
+/* The lowest bit of a mask and how many there are; false unless they are neighbours. */
+static bool color_of_mask(u32 mask, u8 *shift, u8 *bits)
 {
-	switch (mode->PixelFormat) {
-	case PixelRedGreenBlueReserved8BitPerColor:
-		to->red_shift = 0;
-		to->green_shift = 8;
-		to->blue_shift = 16;
-		return true;
-	case PixelBlueGreenRedReserved8BitPerColor:
-		to->red_shift = 16;
-		to->green_shift = 8;
-		to->blue_shift = 0;
-		return true;
-	default: /* odd masks, or no memory behind the picture */
+	if (!mask)
 		return false;
-	}
+	*shift = (u8)__builtin_ctz(mask);
+	*bits = (u8)(32 - __builtin_clz(mask) - *shift);
+	return mask >> *shift == (1ull << *bits) - 1;
 }
 
-static void find_framebuffer(struct boot_framebuffer *to)
+/* UEFI 12.9.2: how a color lies in a pixel. A format without memory behind the picture has none. */
+static bool pixels_of_format(const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *mode, struct boot_framebuffer *to)
 {
-	static EFI_GUID guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
-	EFI_GRAPHICS_OUTPUT_PROTOCOL *output;
-	EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE *mode;
+	EFI_PIXEL_BITMASK mask = { 0 };
+	u32 all;
 
-	if (EFI_ERROR(BS->LocateProtocol(&guid, NULL, (void **)&output)) || !output->Mode)
+	switch (mode->PixelFormat) {
+	case PixelRedGreenBlueReserved8BitPerColor:
+		mask = (EFI_PIXEL_BITMASK){ 0xff, 0xff00, 0xff0000, 0xff000000 };
+		break;
+	case PixelBlueGreenRedReserved8BitPerColor:
+		mask = (EFI_PIXEL_BITMASK){ 0xff0000, 0xff00, 0xff, 0xff000000 };
+		break;
+	case PixelBitMask:
+		mask = mode->PixelInformation;
+		break;
+	default:
+		break;
+	}
+	all = mask.RedMask | mask.GreenMask | mask.BlueMask | mask.ReservedMask;
+	if (!color_of_mask(mask.RedMask, &to->red_shift, &to->red_bits) ||
+	    !color_of_mask(mask.GreenMask, &to->green_shift, &to->green_bits) ||
+	    !color_of_mask(mask.BlueMask, &to->blue_shift, &to->blue_bits))
+		return false;
+	/* A pixel is as many whole bytes as the highest bit of all masks needs. */
+	to->bits_per_pixel = (u8)((32 - __builtin_clz(all) + 7) / 8 * 8);
+	return true;
+}
+
+static void framebuffer_of_mode(const EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE *mode, struct boot_framebuffer *to)
+{
+	if (!mode || !mode->Info || !mode->FrameBufferBase || !pixels_of_format(mode->Info, to))
 		return;
-	mode = output->Mode;
-	if (!mode->Info || !mode->FrameBufferBase || !shifts_of_format(mode->Info, to))
-		return;
+	to->kind = BOOT_FRAMEBUFFER_PIXELS;
 	to->address = mode->FrameBufferBase;
 	to->width = mode->Info->HorizontalResolution;
 	to->height = mode->Info->VerticalResolution;
-	to->stride_bytes = mode->Info->PixelsPerScanLine * 4;
-	to->bits_per_pixel = 32;
+	to->stride_bytes = mode->Info->PixelsPerScanLine * (to->bits_per_pixel / 8);
+}
+
+/* Of several screens, the first that has memory behind its picture. */
+static void find_framebuffer(struct boot_framebuffer *to)
+{
+	static EFI_GUID guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
+	EFI_HANDLE *handle = NULL;
+	UINTN count = 0, i;
+
+	if (EFI_ERROR(BS->LocateHandleBuffer(ByProtocol, &guid, NULL, &count, &handle)))
+		return;
+	for (i = 0; i < count && !to->kind; i++) {
+		EFI_GRAPHICS_OUTPUT_PROTOCOL *output;
+
+		if (!EFI_ERROR(BS->HandleProtocol(handle[i], &guid, (void **)&output)))
+			framebuffer_of_mode(output->Mode, to);
+	}
+	BS->FreePool(handle);
 }
 
 static struct handoff *handoff_create(void)

@@ -17,7 +17,7 @@
 #include "kernel/types.h"
 
 #define BOOT_INFO_MAGIC 0x314f464e4e524554ull /* "TERNNFO1" */
-#define BOOT_INFO_VERSION 1
+#define BOOT_INFO_VERSION 2
 
 enum boot_mem_type {
 	BOOT_MEM_USABLE = 1,
@@ -47,10 +47,18 @@ struct boot_file {
 
 enum boot_loader { BOOT_LOADER_PVH = 1, BOOT_LOADER_UEFI = 2, BOOT_LOADER_MULTIBOOT2 = 3 };
 
+enum boot_framebuffer_kind {
+	BOOT_FRAMEBUFFER_NONE = 0,   /* the loader knows of none: the core looks for a VGA in text mode */
+	BOOT_FRAMEBUFFER_PIXELS = 1, /* a pixel is a little-endian number of bits_per_pixel, 15 to 32 */
+	BOOT_FRAMEBUFFER_TEXT = 2,   /* EGA text: a character is its code and an attribute; the rest is 0 */
+};
+
 struct boot_framebuffer {
-	u64 address; /* 0: none */
-	u32 width, height, stride_bytes;
-	u8 red_shift, green_shift, blue_shift, bits_per_pixel;
+	u64 address;
+	u32 width, height; /* in pixels or characters */
+	u32 stride_bytes;  /* from one line to the next */
+	u8 kind, bits_per_pixel;
+	u8 red_shift, red_bits, green_shift, green_bits, blue_shift, blue_bits;
 };
 
 struct boot_info {
