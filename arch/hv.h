@@ -47,6 +47,7 @@ enum hv_exit_reason {
 	HV_EXIT_UNDEFINED,       /* an instruction that the guest has no right to: inject #UD */
 	HV_EXIT_TRIPLE_FAULT,
 	HV_EXIT_INIT,
+	HV_EXIT_LOG_FULL,        /* the hardware's log of dirtied pages: log_drain, enter again */
 	HV_EXIT_ENTRY_FAILED,    /* why says which rule; the host is unharmed */
 	HV_EXIT_UNKNOWN,
 };
@@ -103,7 +104,8 @@ struct hv_limits {
 	u64 spec_ctrl;           /* bits of IA32_SPEC_CTRL that a guest may set */
 	bool has_nrip;           /* insn_len is exact; without it prefixes are not counted */
 	bool has_huge_pages;     /* 1 GiB leaves in nested tables */
-	bool has_dirty_bits;
+	bool has_dirty_bits;     /* accessed and dirty bits in nested tables are kept by hardware */
+	bool has_dirty_log;      /* log_start and its fellows exist; needs has_dirty_bits */
 };
 
 struct hv_event {
@@ -158,6 +160,20 @@ struct hv_ops {
 	void (*set_tsc)(struct hv_vcpu *hv, u64 offset, u64 ratio, bool trap);
 	/* The next entry drops this guest's cached translations (nested ones too). Any CPU. */
 	void (*flush)(struct hv_vcpu *hv);
+
+	/*
+	 * The hardware's log of dirtied pages; NULL without limits.has_dirty_log. While logging, the gfn
+	 * written to is noted when it sets a dirty bit in the nested tables that was clear. start and
+	 * stop take effect at the next entry, and start begins with an empty log; any CPU, and the vCPU
+	 * may be inside the guest meanwhile.
+	 */
+	void (*log_start)(struct hv_vcpu *hv);
+	void (*log_stop)(struct hv_vcpu *hv);
+	/*
+	 * Calls found for each entry and empties the log. On the vCPU's CPU after an exit, before park()
+	 * and the next entry. Cheap when the log is empty: vmm calls it after every exit while logging.
+	 */
+	void (*log_drain)(struct hv_vcpu *hv, void (*found)(void *context, u64 gfn), void *context);
 
 	const struct nested_format *nested;
 	struct hv_limits limits; /* filled by probe */

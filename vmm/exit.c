@@ -250,6 +250,7 @@ static enum exit_result (*const exit_handlers[])(struct vcpu *vcpu) = {
 	[HV_EXIT_UNDEFINED] = exit_undefined,
 	[HV_EXIT_TRIPLE_FAULT] = exit_triple_fault,
 	[HV_EXIT_INIT] = exit_nothing,
+	[HV_EXIT_LOG_FULL] = exit_nothing,
 	[HV_EXIT_ENTRY_FAILED] = exit_impossible,
 	[HV_EXIT_UNKNOWN] = exit_impossible,
 };

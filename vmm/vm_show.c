@@ -13,7 +13,7 @@ static const char *const exit_names[] = {
 	[HV_EXIT_XSETBV] = "xsetbv", [HV_EXIT_HYPERCALL] = "hypercall", [HV_EXIT_RDTSC] = "rdtsc",
 	[HV_EXIT_CR8_WRITE] = "cr8_write", [HV_EXIT_WBINVD] = "wbinvd", [HV_EXIT_MWAIT] = "mwait",
 	[HV_EXIT_UNDEFINED] = "undefined",
-	[HV_EXIT_TRIPLE_FAULT] = "triple_fault", [HV_EXIT_INIT] = "init",
+	[HV_EXIT_TRIPLE_FAULT] = "triple_fault", [HV_EXIT_INIT] = "init", [HV_EXIT_LOG_FULL] = "log_full",
 	[HV_EXIT_ENTRY_FAILED] = "entry_failed", [HV_EXIT_UNKNOWN] = "unknown",
 };
 _Static_assert(ARRAY_COUNT(exit_names) == HV_EXIT_UNKNOWN + 1, "a reason without a name");
