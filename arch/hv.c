@@ -35,14 +35,28 @@ static void disable_here(void *context)
 	ops->cpu_disable();
 }
 
+/* The one that this CPU has; of one that is there but cannot be used, its own sentence is told. */
+static struct hv_ops *choose(void)
+{
+	hv_missing = "this CPU has neither AMD-V nor VT-x (CPUID offers neither SVM nor VMX). Inside another "
+		     "hypervisor, allow nested virtualization; in QEMU use -cpu EPYC,+svm,+npt";
+	for (struct hv_ops *const *entry = hv_ops_start; entry < hv_ops_end; entry++) {
+		const char *why = NULL;
+		int err = (*entry)->probe(&why);
+
+		if (err == 0)
+			return *entry;
+		if (err != -ENODEV)
+			hv_missing = why;
+	}
+	return NULL;
+}
+
 int hv_init(void)
 {
 	struct enabling enabling = { 0 };
 
-	for (struct hv_ops *const *entry = hv_ops_start; !enabling.ops && entry < hv_ops_end; entry++) {
-		if ((*entry)->probe(&hv_missing) == 0)
-			enabling.ops = *entry;
-	}
+	enabling.ops = choose();
 	if (!enabling.ops)
 		return -ENODEV;
 

@@ -118,7 +118,10 @@ struct hv_event {
 
 struct hv_ops {
 	const char *name;        /* "AMD-V", "VT-x" */
-	/* 0, or -ENODEV with *why: a sentence that says what is missing and what to do. Boot CPU. */
+	/*
+	 * 0, -ENODEV if this CPU does not have it, or another negative errno with *why: a sentence that
+	 * says what stands in the way and what to do. Boot CPU.
+	 */
 	int (*probe)(const char **why);
 	/* On each CPU once. 0 or negative errno with *why. */
 	int (*cpu_enable)(const char **why);

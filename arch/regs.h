@@ -9,16 +9,29 @@
 
 /* Model-specific registers. */
 #define MSR_APIC_BASE 0x1b
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD 0x49
 #define MSR_MTRR_CAP 0xfe
+#define MSR_SYSENTER_CS 0x174
+#define MSR_SYSENTER_ESP 0x175
+#define MSR_SYSENTER_EIP 0x176
+#define MSR_DEBUGCTL 0x1d9
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_PAT 0x277
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC(offset) (0x800 + ((offset) >> 4)) /* SDM 3A 11.12.1.2 */
 #define MSR_EFER 0xc0000080
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_CSTAR 0xc0000083
+#define MSR_SFMASK 0xc0000084
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
+
+#define PRED_CMD_IBPB BIT(0)
+#define DEBUGCTL_BTF BIT(1)
 
 #define EFER_SCE BIT(0)
 #define EFER_LME BIT(8)

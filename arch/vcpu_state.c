@@ -27,7 +27,6 @@
 #define RFLAGS_VM BIT(17)
 #define CR0_DEFINED \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-#define DEBUGCTL_BTF BIT(1)
 #define SEG_ATTR_RESERVED (~0x1f0ffu)
 #define TYPE_LDT 2
 #define TYPE_TSS16_BUSY 3

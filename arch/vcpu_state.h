@@ -109,3 +109,12 @@ int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *lim
 bool vcpu_pat_is_valid(u64 pat);
 /* CR0, CR4, EFER and CS say so (SDM 1 3.1). */
 bool vcpu_is_64bit(const struct vcpu_state *state);
+
+/*
+ * The bytes that one link or one named function of a back end covers: for the test that each
+ * byte is covered exactly once by each.
+ */
+struct state_cover {
+	const char *by;
+	u32 offset, bytes;
+};

@@ -4,6 +4,7 @@
  */
 #include "arch/svm/svm.h"
 
+#include "arch/msr_list.h"
 #include "arch/regs.h"
 #include "kernel/errno.h"
 #include "kernel/string.h"
@@ -27,35 +28,20 @@
 #define PAUSE_FILTER_COUNT 3000
 #define PAUSE_FILTER_CYCLES 128
 
-/* MSRs that the guest reads and writes without an exit, and why that is safe and migrates. */
-enum { PASS_READ = 1, PASS_WRITE = 2, PASS = 3 };
-static const struct msr_pass {
-	u32 first, last;
-	u32 pass;
-	const bool *only_if;
-} msr_pass[] = {
-	/* Switched by VMLOAD and VMSAVE (APM 2 15.5.2). */
-	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, PASS, NULL },
-	{ MSR_STAR, MSR_SFMASK, PASS, NULL },
-	{ MSR_FS_BASE, MSR_KERNEL_GS_BASE, PASS, NULL },
-	/* Live in the CPU, like the FPU (live.c). */
-	{ MSR_TSC_AUX, MSR_TSC_AUX, PASS, &svm_features.has_tsc_aux },
-	/* A command without state. */
-	{ MSR_PRED_CMD, MSR_PRED_CMD, PASS_WRITE, &svm_features.has_ibpb },
-};
-
 #define PORT_MAP_PAGES 3 /* APM 2 15.10.1 */
 #define MSR_MAP_PAGES 2  /* APM 2 15.11 */
 
 static hpa_t port_map, msr_map;
 
 /* Two bits an MSR, the lower one for reads; three ranges of 8192 (APM 2 15.11). */
-static void msr_map_pass(u8 *map, u32 msr, u32 pass)
+_Static_assert(MSR_MAY_READ == 1 && MSR_MAY_WRITE == 2, "APM 2 15.11");
+static void msr_map_pass(void *context, u32 msr, u32 may)
 {
+	u8 *map = context;
 	u32 range = msr < 0x2000 ? 0 : msr < 0xc0010000 ? 1 : 2;
 	u32 bit = range * 0x4000 + (msr & 0x1fff) * 2;
 
-	map[bit / 8] &= (u8)~(pass << (bit % 8));
+	map[bit / 8] &= (u8)~(may << (bit % 8));
 }
 
 int svm_controls_init(void)
@@ -71,12 +57,7 @@ int svm_controls_init(void)
 	}
 	memset(phys_to_virt(port_map), 0xff, PORT_MAP_PAGES * PAGE_BYTES);
 	memset(phys_to_virt(msr_map), 0xff, MSR_MAP_PAGES * PAGE_BYTES);
-	for (unsigned i = 0; i < ARRAY_COUNT(msr_pass); i++) {
-		if (msr_pass[i].only_if && !*msr_pass[i].only_if)
-			continue;
-		for (u32 msr = msr_pass[i].first; msr <= msr_pass[i].last; msr++)
-			msr_map_pass(phys_to_virt(msr_map), msr, msr_pass[i].pass);
-	}
+	msr_list_each(msr_map_pass, phys_to_virt(msr_map));
 	return 0;
 }
 

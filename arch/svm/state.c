@@ -25,9 +25,9 @@ static const struct link {
 	VCPU_LINK(gpr, hv.gpr),
 	VCPU_LINK(rip, hv.rip),
 	VCPU_LINK(rflags, hv.rflags),
-	VCPU_LINK(xcr0, xcr0),
-	VCPU_LINK(dr, dr),
-	VCPU_LINK(tsc_aux, tsc_aux),
+	VCPU_LINK(xcr0, live.xcr0),
+	VCPU_LINK(dr, live.dr),
+	VCPU_LINK(tsc_aux, live.tsc_aux),
 	VCPU_LINK(spec_ctrl, spec_ctrl),
 	VMCB_LINK(cr0, cr0),
 	VMCB_LINK(cr2, cr2),
@@ -200,12 +200,12 @@ static void event_load(struct svm_vcpu *vcpu, const struct vcpu_state *state)
 
 static void xsave_save(const struct svm_vcpu *vcpu, struct vcpu_state *state)
 {
-	memcpy(state->xsave, vcpu->xsave, sizeof(state->xsave));
+	memcpy(state->xsave, vcpu->live.xsave, sizeof(state->xsave));
 }
 
 static void xsave_load(struct svm_vcpu *vcpu, const struct vcpu_state *state)
 {
-	memcpy(vcpu->xsave, state->xsave, sizeof(state->xsave));
+	memcpy(vcpu->live.xsave, state->xsave, sizeof(state->xsave));
 }
 
 #define MEMBER(name) offsetof(struct vcpu_state, name), sizeof(((struct vcpu_state *)0)->name)
@@ -260,10 +260,10 @@ void svm_state_load(struct svm_vcpu *vcpu, const struct vcpu_state *state)
 	vcpu->want_flush = true;
 }
 
-bool svm_state_cover(unsigned index, struct svm_cover *cover)
+bool svm_state_cover(unsigned index, struct state_cover *cover)
 {
 	if (index < ARRAY_COUNT(links)) {
-		*cover = (struct svm_cover){ links[index].name, links[index].state, links[index].bytes };
+		*cover = (struct state_cover){ links[index].name, links[index].state, links[index].bytes };
 		return true;
 	}
 	index -= ARRAY_COUNT(links);
@@ -273,7 +273,7 @@ bool svm_state_cover(unsigned index, struct svm_cover *cover)
 	const struct named *by = &named[index / ARRAY_COUNT(by->member)];
 	unsigned member = index % ARRAY_COUNT(by->member);
 
-	*cover = (struct svm_cover){ by->name, by->member[member].offset, by->member[member].bytes };
+	*cover = (struct state_cover){ by->name, by->member[member].offset, by->member[member].bytes };
 	return true;
 }
 
@@ -293,7 +293,7 @@ void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode)
 	mode->cr0 = vmcb->cr0;
 	mode->cr3 = vmcb->cr3;
 	mode->cr4 = vmcb->cr4;
-	mode->xcr0 = container_of(hv, struct svm_vcpu, hv)->xcr0;
+	mode->xcr0 = container_of(hv, struct svm_vcpu, hv)->live.xcr0;
 	mode->efer = vmcb->efer & ~EFER_SVME;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		mode->base[segment_links[i].segment] = segment_at(vmcb, i)->base;

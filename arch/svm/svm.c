@@ -5,6 +5,7 @@
 #include "arch/svm/svm.h"
 
 #include "arch/cpu.h"
+#include "arch/limits.h"
 #include "kernel/errno.h"
 #include "kernel/heap.h"
 #include "kernel/panic.h"
@@ -22,95 +23,17 @@
 #define SVM_EDX_PAUSE_THRESHOLD BIT(12)
 #define SVM_EDX_SPEC_CTRL BIT(20)
 
-#define NESTED_PHYSICAL_BITS_MAX 48 /* four levels */
 #define TSC_RATIO_ONE BIT(32)
 #define TSC_RATIO_MASK BITS(39, 0) /* APM 2 15.30.5: 8.32 fixed point */
 
 struct svm_features svm_features;
 struct svm_cpu svm_cpus[CPU_MAX];
-static u64 last_serial;
-
-/* A CPUID bit that a CR4 bit stands for; a guest sets CR4 without asking anybody. */
-static const struct {
-	u32 leaf;
-	u8 reg; /* 1 ebx, 2 ecx, 3 edx */
-	u8 bit;
-	u64 cr4;
-} cr4_features[] = {
-	{ 1, 3, 1, BIT(0) | BIT(1) },	     /* VME: VME, PVI */
-	{ 1, 3, 4, CR4_TSD },
-	{ 1, 3, 2, CR4_DE },
-	{ 1, 3, 3, CR4_PSE },
-	{ 1, 3, 6, CR4_PAE },
-	{ 1, 3, 7, CR4_MCE },
-	{ 1, 3, 13, CR4_PGE },
-	{ 1, 3, 5, BIT(8) },		     /* MSR: PCE */
-	{ 1, 3, 24, CR4_OSFXSR },
-	{ 1, 3, 25, CR4_OSXMMEXCPT },
-	{ 1, 2, 17, CR4_PCIDE },
-	{ 1, 2, 26, CR4_OSXSAVE },
-	{ 7, 2, 2, CR4_UMIP },
-	{ 7, 1, 0, CR4_FSGSBASE },
-	{ 7, 1, 7, CR4_SMEP },
-	{ 7, 1, 20, CR4_SMAP },
-};
-
-static u64 cr4_offered(void)
-{
-	u64 offered = 0;
-
-	for (unsigned i = 0; i < ARRAY_COUNT(cr4_features); i++) {
-		if (cr4_features[i].leaf > cpuid(0, 0).eax)
-			continue;
-		struct cpuid_leaf leaf = cpuid(cr4_features[i].leaf, 0);
-		const u32 reg[] = { leaf.eax, leaf.ebx, leaf.ecx, leaf.edx };
-
-		if (reg[cr4_features[i].reg] & BIT(cr4_features[i].bit))
-			offered |= cr4_features[i].cr4;
-	}
-	return offered;
-}
-
-/* APM 2 3.1.7 */
-static u64 efer_offered(void)
-{
-	struct cpuid_leaf leaf = cpuid(0x80000001, 0);
-	u64 offered = EFER_SCE | EFER_LME | EFER_LMA;
-
-	if (leaf.edx & BIT(20))
-		offered |= EFER_NXE;
-	if (leaf.edx & BIT(25))
-		offered |= BIT(14); /* FFXSR */
-	if (leaf.ecx & BIT(17))
-		offered |= BIT(15); /* TCE */
-	return offered;
-}
-
-/* SDM 1 11.6.6: bytes 28 to 31 of an FXSAVE image; 0 stands for the first CPUs with SSE. */
-static u32 mxcsr_mask(void)
-{
-	u8 image[512] ALIGNED(16) = { 0 };
-	u32 mask;
-
-	__asm__ volatile("fxsave64 (%0)" : : "r"(image) : "memory");
-	memcpy(&mask, image + 28, sizeof(mask));
-	return mask ? mask : 0xffbf;
-}
-
-/* APM 2 3.2.9: CPUID Fn8000_0008_EBX says which bits IA32_SPEC_CTRL has. */
-static u64 spec_ctrl_offered(void)
-{
-	u32 ebx = cpuid(0x80000008, 0).ebx;
-
-	return (ebx & BIT(14) ? BIT(0) : 0) | (ebx & BIT(15) ? BIT(1) : 0) | (ebx & BIT(24) ? BIT(2) : 0);
-}
 
 static void features_read(void)
 {
 	struct cpuid_leaf svm = cpuid(CPUID_SVM, 0);
-	struct cpuid_leaf size = cpuid(0x80000008, 0);
 	struct hv_limits *limits = &svm_ops.limits;
-	u32 guest_bits = FIELD(size.eax, 23, 16) ? (u32)FIELD(size.eax, 23, 16) : (u32)FIELD(size.eax, 7, 0);
+	u32 guest_bits = (u32)FIELD(cpuid(0x80000008, 0).eax, 23, 16);
 
 	svm_features = (struct svm_features){
 		.has_clean_bits = svm.edx & SVM_EDX_CLEAN,
@@ -120,56 +43,44 @@ static void features_read(void)
 		.has_tsc_ratio = svm.edx & SVM_EDX_TSC_RATIO,
 		.has_lbr_virtualization = svm.edx & SVM_EDX_LBR,
 		.has_virtual_spec_ctrl = svm.edx & SVM_EDX_SPEC_CTRL,
-		.has_ibpb = size.ebx & BIT(12),
-		.has_tsc_aux = (cpuid(0x80000001, 0).edx & BIT(27)) || (cpuid(7, 0).ecx & BIT(22)),
 		.asid_count = svm.ebx,
 	};
-	*limits = (struct hv_limits){
-		.xcr0 = xgetbv(0),
-		.cr4 = cr4_offered(),
-		.efer = efer_offered(),
-		.tsc_ratio_max = svm_features.has_tsc_ratio ? TSC_RATIO_MASK : 0,
-		.physical_bits = (u8)MIN(guest_bits, NESTED_PHYSICAL_BITS_MAX),
-		.mxcsr_mask = mxcsr_mask(),
-		.spec_ctrl = spec_ctrl_offered(),
-		.has_nrip = svm.edx & SVM_EDX_NRIP,
-		.has_huge_pages = cpuid(0x80000001, 0).edx & BIT(26),
-		.has_dirty_bits = true,
-	};
+	limits_read(limits);
+	if (guest_bits)
+		limits->physical_bits = (u8)MIN(guest_bits, limits->physical_bits);
+	limits->tsc_ratio_max = svm_features.has_tsc_ratio ? TSC_RATIO_MASK : 0;
+	limits->has_nrip = svm.edx & SVM_EDX_NRIP;
+	limits->has_dirty_bits = true;
+	live_setup(limits->xcr0, false);
 }
 
 /* The order of questions is that of APM 2 15.4. */
 static int svm_probe(const char **why)
 {
-	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & BIT(2))) {
-		*why = "this CPU has no AMD-V (CPUID does not offer SVM). Inside another hypervisor, allow nested "
-		       "virtualization; in QEMU use -cpu EPYC,+svm,+npt";
+	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & BIT(2)))
 		return -ENODEV;
-	}
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) {
 		*why = cpuid(CPUID_SVM, 0).edx & SVM_EDX_LOCK ?
 			       "AMD-V is disabled by the firmware and locked. Enable SVM Mode in the firmware's CPU "
 			       "settings (or unlock it with its key) and power-cycle the machine" :
 			       "AMD-V is disabled by the firmware. Enable SVM Mode in the firmware's CPU settings and "
 			       "power-cycle the machine";
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	if (!(cpuid(CPUID_SVM, 0).edx & SVM_EDX_NP)) {
 		*why = "this CPU's AMD-V has no nested paging, which Tern needs. Use a newer CPU; in QEMU add +npt";
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
-	if (!(cpuid(1, 0).ecx & BIT(26)) || cpuid(0xd, 0).ebx > XSAVE_BYTES_MAX) {
-		*why = "this CPU has no XSAVE, or one with more state than Tern moves. In QEMU add +xsave";
-		return -ENODEV;
-	}
+	if (!cpu_has_xsave_that_fits(why))
+		return -EOPNOTSUPP;
 	features_read();
 	if (svm_features.asid_count < 2) {
 		*why = "this CPU's AMD-V offers no address space identifier for guests";
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	if (svm_controls_init() != 0) {
 		*why = "there is no memory for the permission maps of AMD-V";
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	return 0;
 }
@@ -213,7 +124,7 @@ static void svm_cpu_disable(void)
 
 	if (!cpu->hsave.value)
 		return;
-	assert_or_panic(!cpu->live);
+	assert_or_panic(live_is_nothing());
 	wrmsr(MSR_VM_HSAVE_PA, 0);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
 	page_free(cpu->hsave, PAGE_4K);
@@ -223,8 +134,7 @@ static void svm_cpu_disable(void)
 
 static void svm_vcpu_free(struct svm_vcpu *vcpu)
 {
-	if (vcpu->xsave)
-		page_free_va(vcpu->xsave);
+	live_fini(&vcpu->live);
 	if (vcpu->vmcb)
 		page_free_va(vcpu->vmcb);
 	heap_free(vcpu);
@@ -239,15 +149,12 @@ static int svm_vcpu_init(struct hv_vcpu **out, const struct nested *nested)
 	if (!reset || !vcpu)
 		goto out;
 	vcpu->vmcb = page_alloc_zeroed();
-	vcpu->xsave = page_alloc_zeroed();
-	if (!vcpu->vmcb || !vcpu->xsave)
+	if (live_init(&vcpu->live) || !vcpu->vmcb)
 		goto out;
 
 	vcpu->vmcb_pa = virt_to_phys(vcpu->vmcb);
 	vcpu->nested = nested;
-	vcpu->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
-	vcpu->live_cpu = SVM_NO_CPU;
-	vcpu->asid_cpu = SVM_NO_CPU;
+	vcpu->asid_cpu = NO_CPU;
 	vcpu->tsc_ratio = TSC_RATIO_ONE;
 	svm_controls_setup(vcpu);
 	vcpu_state_reset(reset);
@@ -264,10 +171,7 @@ out:
 
 static void svm_vcpu_fini(struct hv_vcpu *hv)
 {
-	struct svm_vcpu *vcpu = svm_vcpu(hv);
-
-	svm_live_drop(vcpu);
-	svm_vcpu_free(vcpu);
+	svm_vcpu_free(svm_vcpu(hv));
 }
 
 static void tsc_ratio_load(const struct svm_vcpu *vcpu, struct svm_cpu *cpu)
@@ -300,8 +204,8 @@ static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 	struct svm_cpu *cpu = svm_this_cpu();
 	struct vmcb *vmcb = vcpu->vmcb;
 
-	if (UNLIKELY(cpu->live != vcpu))
-		svm_live_acquire(vcpu, cpu);
+	if (UNLIKELY(!live_is_here(&vcpu->live)))
+		live_acquire(&vcpu->live);
 	tsc_ratio_load(vcpu, cpu);
 	svm_tlb_prepare(vcpu, cpu);
 	svm_events_prepare(vcpu);
@@ -316,7 +220,7 @@ static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 
 	hv->exit_count++;
 	/* QEMU 7.2 does not intercept XSETBV, so what the guest has set is read back. */
-	vcpu->xcr0 = xgetbv(0);
+	vcpu->live.xcr0 = xgetbv(0);
 	/* QEMU's emulation leaves Tern's own registers in the VMCB when an entry fails. */
 	if (LIKELY((u32)vmcb->exit_code < VMEXIT_BUSY)) {
 		hv->gpr[RAX] = vmcb->rax;
@@ -330,20 +234,27 @@ static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 
 static void svm_park(struct hv_vcpu *hv)
 {
-	svm_live_release(svm_vcpu(hv));
+	live_release(&svm_vcpu(hv)->live);
 }
 
 static void svm_save(struct hv_vcpu *hv, struct vcpu_state *state)
 {
-	svm_live_release(svm_vcpu(hv));
+	live_release(&svm_vcpu(hv)->live);
 	svm_state_save(svm_vcpu(hv), state);
 }
 
 static void svm_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 {
-	svm_live_drop(svm_vcpu(hv));
+	live_drop(&svm_vcpu(hv)->live);
 	svm_state_load(svm_vcpu(hv), state);
 	svm_vcpu(hv)->invalid_since_load = svm_why_invalid(svm_vcpu(hv));
+}
+
+static void svm_set_xcr0(struct hv_vcpu *hv, u64 xcr0) { live_set_xcr0(&svm_vcpu(hv)->live, xcr0); }
+
+static u64 svm_tsc_aux(const struct hv_vcpu *hv)
+{
+	return live_tsc_aux(&container_of(hv, struct svm_vcpu, hv)->live);
 }
 
 static void svm_set_tsc(struct hv_vcpu *hv, u64 offset, u64 ratio, bool trap)

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "arch/hv.h"
-#include "arch/percpu.h"
+#include "arch/live.h"
 #include "arch/svm/vmcb.h"
 
 /* CPUID Fn8000_000A EDX and others: what this machine's AMD-V can do beyond the needed. */
@@ -18,14 +18,10 @@ struct svm_features {
 	bool has_tsc_ratio;
 	bool has_lbr_virtualization;
 	bool has_virtual_spec_ctrl; /* VMRUN switches IA32_SPEC_CTRL */
-	bool has_ibpb;
-	bool has_tsc_aux;
 	u32 asid_count;
 };
 extern struct svm_features svm_features;
 extern struct hv_ops svm_ops;
-
-#define SVM_NO_CPU (~0u)
 
 /* One instruction run with TF set by us, to see an NMI window open. */
 enum svm_step { SVM_STEP_NONE, SVM_STEP_IRET, SVM_STEP_OTHER };
@@ -35,15 +31,7 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	hpa_t vmcb_pa;
 	const struct nested *nested;
-	u64 serial;             /* never used twice */
-
-	/* live.c: in the CPU's registers while live_cpu is a CPU, here while it is SVM_NO_CPU. */
-	unsigned live_cpu;
-	u64 xcr0;               /* always true */
-	u64 dr[4];
-	u64 tsc_aux;
-	u8 *xsave;              /* a page */
-
+	struct live live;
 	u64 spec_ctrl;
 	u64 tsc_ratio;          /* 32.32 */
 
@@ -74,8 +62,6 @@ static inline struct svm_vcpu *svm_vcpu(struct hv_vcpu *hv) { return container_o
 struct svm_cpu {
 	hpa_t hsave;            /* VM_HSAVE_PA */
 	hpa_t host_vmcb;        /* Tern's own VMSAVE state */
-	struct svm_vcpu *live;  /* whose registers are in this CPU */
-	u64 last_serial;        /* of the vCPU that ran here last */
 	u64 tsc_ratio;
 	u64 asid_generation;
 	u32 asid_next;
@@ -91,15 +77,6 @@ void svm_controls_setup(struct svm_vcpu *vcpu);
 void svm_trap_tsc(struct svm_vcpu *vcpu, bool trap);
 /* Which rule of APM 2 15.5.1 the VMCB breaks, in words; NULL: none of those known. Pure. */
 const char *svm_why_invalid(const struct svm_vcpu *vcpu);
-
-/* live.c: x87/SSE/AVX, XCR0, DR0-3 and TSC_AUX stay in the CPU until another vCPU needs it. */
-void svm_live_acquire(struct svm_vcpu *vcpu, struct svm_cpu *cpu);
-/* To memory; harmless if nothing is live here. Panics if it is live on another CPU. */
-void svm_live_release(struct svm_vcpu *vcpu);
-/* What is live is forgotten; memory counts. */
-void svm_live_drop(struct svm_vcpu *vcpu);
-void svm_set_xcr0(struct hv_vcpu *hv, u64 xcr0);
-u64 svm_tsc_aux(const struct hv_vcpu *hv);
 
 /* tlb.c: chooses ASID and TLB_CONTROL for the entry that follows. */
 void svm_tlb_prepare(struct svm_vcpu *vcpu, struct svm_cpu *cpu);
@@ -127,13 +104,8 @@ void svm_state_load(struct svm_vcpu *vcpu, const struct vcpu_state *state);
 void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode);
 u8 svm_code_bits(const struct vmcb *vmcb);
 
-/* The members of struct vcpu_state that one link or one named function of state.c covers. */
-struct svm_cover {
-	const char *by;
-	u32 offset, bytes;
-};
-/* The index-th, or false at the end: for the test that each byte is covered once. */
-bool svm_state_cover(unsigned index, struct svm_cover *cover);
+/* The index-th link or named function of state.c, or false at the end. */
+bool svm_state_cover(unsigned index, struct state_cover *cover);
 
 /* npt.c */
 extern const struct nested_format svm_nested_format;

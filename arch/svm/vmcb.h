@@ -7,20 +7,11 @@
 
 #include "kernel/bits.h"
 
-#define MSR_SPEC_CTRL 0x48
-#define MSR_PRED_CMD 0x49
-#define MSR_SYSENTER_CS 0x174
-#define MSR_SYSENTER_EIP 0x176
-#define MSR_DEBUGCTL 0x1d9
-#define MSR_STAR 0xc0000081
-#define MSR_SFMASK 0xc0000084
 #define MSR_TSC_RATIO 0xc0000104
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 #define VM_CR_SVMDIS BIT(4)
-#define PRED_CMD_IBPB BIT(0)
-#define DEBUGCTL_BTF BIT(1)
 
 /* 00Ch: intercept word 3 of the manual. */
 #define INTERCEPT_INTR BIT(0)

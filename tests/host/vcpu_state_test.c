@@ -97,7 +97,7 @@ static struct vcpu_state busy_state(void)
 static void every_byte_is_covered_once(void **state)
 {
 	static const char *by[sizeof(struct vcpu_state)];
-	struct svm_cover cover;
+	struct state_cover cover;
 
 	(void)state;
 	for (unsigned i = 0; svm_state_cover(i, &cover); i++) {
@@ -124,7 +124,7 @@ static void vcpu_clear(void)
 	memset(xsave, 0xee, sizeof(xsave));
 	memset(&vcpu, 0, sizeof(vcpu));
 	vcpu.vmcb = &vmcb;
-	vcpu.xsave = xsave;
+	vcpu.live.xsave = xsave;
 }
 
 /* Members that vmm keeps are left alone by save, so they are given to it. */
