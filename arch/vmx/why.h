@@ -14,7 +14,7 @@ struct vmx_entry_fields {
 	/* Capability MSRs (SDM 3D A.3 to A.5); the TRUE ones where the CPU has them. Low half: bits
 	 * that must be 1, high half: bits that may be. 0 for secondary if there is no such MSR. */
 	u64 allowed_pin, allowed_primary, allowed_secondary, allowed_exit, allowed_entry;
-	u64 misc;                   /* A.6 */
+	u64 basic, misc;            /* A.1, A.6 */
 	u64 cr0_fixed0, cr0_fixed1; /* A.7 */
 	u64 cr4_fixed0, cr4_fixed1; /* A.8 */
 	u64 ept_vpid_cap;           /* A.10; 0 if there is no such MSR */
