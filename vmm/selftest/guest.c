@@ -14,6 +14,7 @@ enum {
 	IER_THRE = 2, IIR_THRE = 2, LSR_THRE = 0x20, FIFO_BYTES = 16,
 	X2APIC_EOI = 0x80b, X2APIC_SVR = 0x80f, X2APIC_LVT_TIMER = 0x832, X2APIC_SELF_IPI = 0x83f,
 	LVT_TSC_DEADLINE = 2 << 17,
+	CPUID_XSAVE = 1 << 26,
 	KVM_CLOCK_LEAF = 0x40000000, KVM_SYSTEM_TIME = 0x4b564d01,
 	IOAPIC_ENTRY_4 = 0x18,
 };
@@ -62,8 +63,19 @@ static void on_serial(struct interrupt_frame *frame)
 	wrmsr(X2APIC_EOI, 0);
 }
 
+/* As an operating system has it, with all that it is offered; Tern itself runs with the guest's XCR0. */
+static void enable_xsave(void)
+{
+	if (!(cpuid(1, 0).ecx & CPUID_XSAVE))
+		return;
+	write_cr4(read_cr4() | CR4_OSXSAVE);
+	xsetbv(0, cpuid(0xd, 0).eax);
+	demand(xgetbv(0) == cpuid(0xd, 0).eax);
+}
+
 static void set_up(void)
 {
+	enable_xsave();
 	interrupts_init();
 	interrupt_set(VECTOR_TIMER, on_timer);
 	interrupt_set(VECTOR_SELF, on_timer);
