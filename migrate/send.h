@@ -85,7 +85,7 @@ struct send {
 	struct receipt_round round;
 
 	/* the stun */
-	u64 start_ns, quiet_until_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns,
+	u64 start_ns, waiting_ns, halted_ns, settled_ns, harvested_ns, sent_ns, ready_ns,
 		committed_ns;
 	u64 state_bytes;
 	u64 offer_digest;

@@ -14,7 +14,9 @@
 #include "migrate/migrate.h"
 #include "vmm/vm.h"
 
-#define QUIET_NS (2 * NS_PER_MS)   /* a good moment is waited for this long */
+/* A good moment to stop is waited for this long; one comes in each period of a guest's 250 Hz tick. */
+#define BUSY_NS (2 * NS_PER_MS)
+#define DUE_NS (6 * NS_PER_MS)
 #define HALT_NS (1 * NS_PER_SEC)
 #define HALT_SPIN_NS (30 * NS_PER_US)
 #define TAIL_LIMITS 4 /* the tail is given this many stun limits, at least HALT_NS */
@@ -25,7 +27,7 @@
 
 void stun_start(struct send *send)
 {
-	send->quiet_until_ns = clock_now_ns() + QUIET_NS;
+	send->waiting_ns = clock_now_ns();
 	send_set_phase(send, SEND_WAITING, HALT_NS);
 }
 
@@ -102,10 +104,19 @@ static bool send_rest(struct send *send)
 	return false;
 }
 
+/* A timer interrupt that falls into the stun is late, and the guest's first work on the new host. */
+static bool is_good_moment(const struct send *send)
+{
+	u64 waited_ns = clock_now_ns() - send->waiting_ns;
+
+	return (waited_ns > BUSY_NS || !vm_is_busy(send->vm)) &&
+	       (waited_ns > DUE_NS || !vm_is_due(send->vm, send->rounds.limit_ns / 2));
+}
+
 bool stun_poll(struct send *send)
 {
 	if (send->phase == SEND_WAITING) {
-		if (vm_is_busy(send->vm) && clock_now_ns() < send->quiet_until_ns)
+		if (!is_good_moment(send))
 			return true;
 		halt(send);
 	}

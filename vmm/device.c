@@ -136,3 +136,16 @@ bool vm_is_busy(struct vm *vm)
 	lock_give(&vm->lock);
 	return is_busy;
 }
+
+bool vm_is_due(struct vm *vm, u64 ns)
+{
+	bool is_due = false;
+
+	lock_take(&vm->lock);
+	list_for_each(dev, &vm->devices, struct device, link) {
+		if (dev->type->is_due && dev->type->is_due(dev, ns))
+			is_due = true;
+	}
+	lock_give(&vm->lock);
+	return is_due;
+}

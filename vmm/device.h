@@ -48,6 +48,8 @@ struct device_type {
 	void (*stop)(struct device *dev);
 	/* Something is half-way that will soon be whole (a line being sent): a good moment to stop comes soon. Optional. */
 	bool (*is_busy)(const struct device *dev);
+	/* The guest is being interrupted, or will be within ns of host time: better to stop it after that. Optional. */
+	bool (*is_due)(const struct device *dev, u64 ns);
 	/* Before the device is freed; it is stopped. vm->lock is not held, so it may wait (timer_cancel). Optional. */
 	void (*detach)(struct device *dev);
 
@@ -97,8 +99,9 @@ int vm_attach(struct vm *vm, const struct device_type *type);
 /* NULL if there is none. */
 struct device *vm_device(struct vm *vm, const struct device_type *type, u32 instance);
 void vm_detach_all(struct vm *vm);
-/* Is any device busy? Takes vm->lock. A hint that may be stale at once. */
+/* Does any device say so? Takes vm->lock. A hint that may be stale at once. */
 bool vm_is_busy(struct vm *vm);
+bool vm_is_due(struct vm *vm, u64 ns);
 
 /* All devices in the order of attachment, those that are not yet started; and all, backwards. */
 void vm_start_devices(struct vm *vm);

@@ -235,6 +235,23 @@ static void deadline_timer_follows_the_guests_tsc(void **state)
 	f->vcpus[0].tsc_adjust = 0;
 }
 
+/* A move stops the guest when no interrupt is under way and none will come for a while. */
+static void due_while_an_interrupt_is_near(void **state)
+{
+	(void)state;
+	assert_false(vm_is_due(&f->vm, NS_PER_SEC));
+	wr(0x320, 0x40060);
+	assert_true(guest_wrmsr(f, 0, TSC_DEADLINE, 7000));
+	assert_false(vm_is_due(&f->vm, 6000));
+	assert_true(vm_is_due(&f->vm, 8000));
+	run(7100);
+	assert_true(vm_is_due(&f->vm, 0)); /* pending */
+	assert_int_equal(guest_take(f, 0), 0x60);
+	assert_true(vm_is_due(&f->vm, 0)); /* in service */
+	fake_eoi(f, 0);
+	assert_false(vm_is_due(&f->vm, NS_PER_SEC));
+}
+
 static void software_disable_masks_and_refuses(void **state)
 {
 	(void)state;
@@ -457,6 +474,7 @@ int main(void)
 		TEST(a_mad_period_does_not_take_the_host),
 		TEST(masked_timer_costs_nothing_and_counts),
 		TEST(deadline_timer_follows_the_guests_tsc),
+		TEST(due_while_an_interrupt_is_near),
 		TEST(software_disable_masks_and_refuses),
 		TEST(errors_gather_until_latched),
 		TEST(init_and_sipi_start_another_cpu),

@@ -119,21 +119,23 @@ static void a_quiet_moment_is_waited_for(void **state)
 	(void)state;
 	start_world();
 	fake_busy_polls = 3;
+	fake_due_polls = 2;
 	assert_non_null(move_from(HOST1, "web1", &move_defaults));
 	assert_true(fake_run(are_sessions_over, MANY));
 	assert_runs_on(HOST2);
 	assert_int_equal(fake_busy_polls, 0);
+	assert_int_equal(fake_due_polls, 0);
 }
 
 static void a_guest_never_quiet_moves_too(void **state)
 {
 	(void)state;
 	start_world();
-	fake_busy_polls = ~0u;
+	fake_busy_polls = fake_due_polls = ~0u;
 	assert_non_null(move_from(HOST1, "web1", &move_defaults));
 	assert_true(fake_run(are_sessions_over, MANY));
 	assert_runs_on(HOST2);
-	fake_busy_polls = 0;
+	fake_busy_polls = fake_due_polls = 0;
 }
 
 /* --- convergence --- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A device's timer in VM time: the lock, and the question whether the device still runs. */
 #include "vmm/dev/device_timer.h"
+
+#include "kernel/clock.h"
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
 
@@ -28,6 +30,11 @@ void device_timer_arm(struct device_timer *timer, u64 vm_ns)
 	struct vm *vm = timer->dev->vm;
 
 	timer_arm(&timer->timer, vm->vcpu[timer->dev->instance]->runnable.cpu, vtime_to_host_ns(vm, vm_ns));
+}
+
+bool device_timer_is_due(const struct device_timer *timer, u64 ns)
+{
+	return timer->timer.is_armed && timer->timer.deadline_ns < clock_now_ns() + ns;
 }
 
 void device_timer_disarm(struct device_timer *timer) { timer_disarm(&timer->timer); }

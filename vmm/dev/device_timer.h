@@ -19,6 +19,8 @@ void device_timer_setup(struct device_timer *timer, struct device *dev, void (*u
 /* On the CPU of the vCPU that the device's instance belongs to, so that delivery there needs no kick. */
 void device_timer_arm(struct device_timer *timer, u64 vm_ns);
 void device_timer_disarm(struct device_timer *timer);
+/* Armed, and due within ns of host time. A hint. */
+bool device_timer_is_due(const struct device_timer *timer, u64 ns);
 /* In detach(): after this update() does not run and will not. vm->lock is not held. */
 void device_timer_cancel(struct device_timer *timer);
 

@@ -569,12 +569,22 @@ void lapic_init_signal(struct device *dev)
 static void lapic_start(struct device *dev) { lapic_timer_update(dev); }
 static void lapic_stop(struct device *dev) { lapic_timer_disarm(dev); }
 
+static bool lapic_is_due(const struct device *dev, u64 ns)
+{
+	const struct lapic_state *state = dev->state;
+	u32 interrupts = 0;
+
+	for (int i = 0; i < 8; i++)
+		interrupts |= state->irr[i] | state->isr[i];
+	return interrupts || device_timer_is_due(&((const struct lapic_wires *)dev->wires)->timer, ns);
+}
+
 static void lapic_detach(struct device *dev)
 {
 	device_timer_cancel(&((struct lapic_wires *)dev->wires)->timer);
 	dev->vm->lapic[dev->instance] = NULL;
 }
 
-DEVICE_TYPE(lapic, 1, 192, .is_per_vcpu = true, .detach = lapic_detach,
+DEVICE_TYPE(lapic, 1, 192, .is_per_vcpu = true, .is_due = lapic_is_due, .detach = lapic_detach,
 	    .mmio_read = lapic_mmio_read, .mmio_write = lapic_mmio_write,
 	    .msr_read = lapic_msr_read, .msr_write = lapic_msr_write);

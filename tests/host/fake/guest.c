@@ -183,12 +183,18 @@ void vm_settle(struct vm *vm)
 	fake_of(vm)->is_settled = true;
 }
 
-unsigned fake_busy_polls;
+unsigned fake_busy_polls, fake_due_polls;
 
 bool vm_is_busy(struct vm *vm)
 {
 	(void)vm;
 	return fake_busy_polls && fake_busy_polls--;
+}
+
+bool vm_is_due(struct vm *vm, u64 ns)
+{
+	(void)vm;
+	return ns && fake_due_polls && fake_due_polls--;
 }
 
 bool vm_wants_attention(const struct vm *vm) { return fake_of(vm)->wants_attention; }

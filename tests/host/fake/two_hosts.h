@@ -103,5 +103,5 @@ void fake_oracle_fini(void);
 void fake_guests_turn(void);
 void fake_net_turn(void);
 
-/* vm_is_busy says yes this many times more. */
-extern unsigned fake_busy_polls;
+/* vm_is_busy and vm_is_due say yes this many times more. */
+extern unsigned fake_busy_polls, fake_due_polls;
