@@ -34,8 +34,8 @@ GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -I. -mno-red-zone -mgeneral-reg
 # --- The core ---------------------------------------------------------------------------
 
 CORE_C := $(wildcard kernel/*.c arch/*.c arch/*/*.c net/*.c net/port/*.c vmm/*.c vmm/dev/*.c vmm/disk/*.c \
-	migrate/*.c) boot/pvh.c boot/cpio.c boot/mem_map.c
-CORE_S := $(wildcard arch/*.S arch/*/*.S vmm/*.S) boot/pvh.S
+	migrate/*.c) boot/pvh.c boot/multiboot2.c boot/collect.c boot/cpio.c boot/mem_map.c
+CORE_S := $(wildcard arch/*.S arch/*/*.S vmm/*.S) boot/pvh.S boot/multiboot2.S boot/long_mode.S
 
 # Each may set NAME_SOURCES (third-party files to compile), NAME_CFLAGS (flags for them) and
 # net_CFLAGS or vmm_CFLAGS (where that folder finds the headers; use -isystem).

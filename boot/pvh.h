@@ -14,7 +14,7 @@ struct hvm_start_info {
 	u64 modules;
 	u64 command_line;
 	u64 rsdp;
-	u64 memory_map; /* from version 1 on */
+	u64 memory_map; /* of struct collect_range; from version 1 on */
 	u32 memory_map_count;
 	u32 reserved;
 };
@@ -27,15 +27,6 @@ struct hvm_module {
 	u64 reserved;
 };
 _Static_assert(sizeof(struct hvm_module) == 32, "start_info.h: a module has 32 bytes");
-
-/* type as in the BIOS's e820 map: 1 usable, 2 reserved, 3 ACPI tables, 4 NVS, 5 bad. */
-struct hvm_memory {
-	u64 base;
-	u64 bytes;
-	u32 type;
-	u32 reserved;
-};
-_Static_assert(sizeof(struct hvm_memory) == 24, "start_info.h: a memory map entry has 24 bytes");
 
 /* Returns the physical address of the finished struct boot_info. Called by boot/pvh.S only, once. */
 u64 pvh_convert(const struct hvm_start_info *start);

@@ -3,7 +3,7 @@
  * The PVH hand-off with start information in good and bad order. The test's own static data
  * lies below 4 GiB (it is linked without PIE), so its addresses serve as physical ones.
  */
-/* SOURCES: boot/pvh.c boot/mem_map.c boot/cpio.c */
+/* SOURCES: boot/pvh.c boot/collect.c boot/mem_map.c boot/cpio.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,11 +12,12 @@
 
 #include <cmocka.h>
 
+#include "boot/collect.h"
 #include "boot/handoff.h"
 #include "boot/pvh.h"
 #include "kernel/layout.h"
 
-/* An image, which pvh.c takes to be linked at CORE_BASE: physically 2 GiB above its place here. */
+/* An image, which collect.c takes to be linked at CORE_BASE: physically 2 GiB above its place here. */
 #define IMAGE_BYTES (2 * MIB)
 __asm__(".pushsection .bss\n"
 	".balign 4096\n"
@@ -29,11 +30,11 @@ __asm__(".pushsection .bss\n"
 
 static struct hvm_start_info start;
 static struct hvm_module module;
-static struct hvm_memory memory[400];
+static struct collect_range memory[600];
 static char archive[16384];
 static char command_line[2048];
 
-/* The same holds for pvh.c's own statics. */
+/* The same holds for collect.c's own statics. */
 static void *linked(u64 physical) { return (void *)(physical + CORE_BASE); }
 static u64 image_address(void) { return (u64)core_image_start - CORE_BASE; }
 
@@ -59,9 +60,9 @@ static int setup(void **state)
 	(void)state;
 	memset(archive, 0, sizeof(archive));
 	memset(command_line, 0, sizeof(command_line));
-	memory[0] = (struct hvm_memory){ .base = 0, .bytes = 640 * KIB, .type = 1 };
-	memory[1] = (struct hvm_memory){ .base = MIB, .bytes = USABLE_END - MIB, .type = 1 };
-	memory[2] = (struct hvm_memory){ .base = USABLE_END - MIB, .bytes = MIB, .type = 3 };
+	memory[0] = (struct collect_range){ .base = 0, .bytes = 640 * KIB, .type = 1 };
+	memory[1] = (struct collect_range){ .base = MIB, .bytes = USABLE_END - MIB, .type = 1 };
+	memory[2] = (struct collect_range){ .base = USABLE_END - MIB, .bytes = MIB, .type = 3 };
 	module = (struct hvm_module){ .address = (u64)archive, .bytes = sizeof(archive) };
 	start = (struct hvm_start_info){
 		.magic = HVM_START_MAGIC, .version = 1, .module_count = 1, .modules = (u64)&module,
@@ -194,7 +195,7 @@ static void files_beyond_the_table_are_told(void **state)
 		at = add_member(at, "f", 0100644, "");
 	add_member(at, "TRAILER!!!", 0, "");
 	info = convert();
-	assert_non_null(strstr(complaint(info), "more than 64 files"));
+	assert_non_null(strstr(complaint(info), "more than 64 boot files"));
 	assert_int_equal(info->file_count, 64);
 }
 
@@ -218,8 +219,8 @@ static void the_image_is_protected_in_a_full_map(void **state)
 	(void)state;
 	start.module_count = 0;
 	for (i = 0; i < ARRAY_COUNT(memory); i++)
-		memory[i] = (struct hvm_memory){ .base = 4 * GIB + i * MIB, .bytes = 4096, .type = 2 };
-	memory[0] = (struct hvm_memory){ .base = 0, .bytes = USABLE_END, .type = 1 };
+		memory[i] = (struct collect_range){ .base = 4 * GIB + i * MIB, .bytes = 4096, .type = 2 };
+	memory[0] = (struct collect_range){ .base = 0, .bytes = USABLE_END, .type = 1 };
 	start.memory_map_count = ARRAY_COUNT(memory);
 	info = convert();
 	assert_non_null(strstr(complaint(info), "more entries"));
