@@ -362,12 +362,42 @@ static int reset(struct e1000 *card)
 	return 0;
 }
 
+/* 13.4.4: a word of the EEPROM, or -EIO if it does not answer. */
+static int eeprom_read(struct e1000 *card, u32 index, u16 *word)
+{
+	u64 until = clock_now_ns() + RESET_NS;
+	u32 answer;
+
+	reg_write(card, E1000_EERD, EERD_START | index << EERD_ADDRESS_SHIFT);
+	do {
+		answer = reg_read(card, E1000_EERD);
+		if (answer & EERD_DONE) {
+			*word = (u16)(answer >> EERD_DATA_SHIFT);
+			return 0;
+		}
+	} while (clock_now_ns() < until);
+	return -EIO;
+}
+
+/*
+ * The card loads its address from the EEPROM when it is reset (5.6.1). Bochs' model does not:
+ * the words are read and the address filter is set by hand then.
+ */
 static int read_mac(struct e1000 *card)
 {
 	u32 low = reg_read(card, E1000_RAL0), high = reg_read(card, E1000_RAH0);
 
-	if (!(high & RAH_AV))
-		return -EIO;
+	if (!(high & RAH_AV)) {
+		u16 word[3];
+
+		for (u32 i = 0; i < 3; i++)
+			if (eeprom_read(card, i, &word[i]))
+				return -EIO;
+		low = word[0] | (u32)word[1] << 16;
+		high = word[2] | RAH_AV;
+		reg_write(card, E1000_RAL0, low);
+		reg_write(card, E1000_RAH0, high);
+	}
 	memcpy(card->nic.mac, &low, 4);
 	memcpy(card->nic.mac + 4, &high, 2);
 	return 0;

@@ -11,6 +11,7 @@
 enum {
 	E1000_CTRL = 0x0000,
 	E1000_STATUS = 0x0008,
+	E1000_EERD = 0x0014,
 	E1000_ICR = 0x00c0,
 	E1000_ITR = 0x00c4,
 	E1000_IMS = 0x00d0,
@@ -47,6 +48,11 @@ enum {
 #define CTRL_PHY_RST BIT(31)
 
 #define STATUS_LU BIT(1)
+
+#define EERD_START BIT(0)
+#define EERD_DONE BIT(4)
+#define EERD_ADDRESS_SHIFT 8
+#define EERD_DATA_SHIFT 16
 
 #define INT_TXDW BIT(0)
 #define INT_LSC BIT(2)
