@@ -10,6 +10,7 @@
 #include "kernel/log.h"
 #include "kernel/sched.h"
 #include "kernel/shell.h"
+#include "kernel/status.h"
 
 static void write_waiting(const char *text, size_t bytes)
 {
@@ -76,3 +77,17 @@ void console_start(const char *host_name)
 	if (!shell_start(host_name, shell_read, shell_write_some))
 		log_error("console: no memory for the shell");
 }
+
+static bool console_line(unsigned index, struct status_line *line)
+{
+	const struct uart *uart = uart_console();
+
+	if (index > 0)
+		return false;
+	if (!uart)
+		return status_say(line, STATUS_BAD, "no serial port: commands cannot be typed here, only tern.conf counts");
+	return status_say(line, STATUS_PLAIN, "commands are typed on the serial port %s, 115200 baud, 8N1, no flow control",
+			  uart_name(uart));
+}
+
+STATUS_SOURCE(60, console_status) = { .label = "Console", .line = console_line };

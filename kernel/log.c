@@ -5,7 +5,7 @@
  * Lines are numbered from 0 for ever; line n lies in slot n % LOG_LINES. A reader
  * keeps the number of the line it wants next and so notices what it has missed.
  *
- * log_lock guards the ring, the sink and the echo level. It is a leaf: no other lock
+ * log_lock guards the ring, the sink, the echo level and the sum of troubles. It is a leaf: no other lock
  * is taken under it but what the sink takes (the console).
  */
 #include "kernel/log.h"
@@ -27,6 +27,7 @@ static struct log_line ring[LOG_LINES];
 static u64 written; /* lines since start */
 static void (*echo_sink)(const char *text, size_t bytes);
 static enum log_level echo_level = LOG_INFO;
+static struct log_trouble trouble;
 
 static const char *const level_prefix[] = {
 	[LOG_DEBUG] = "",
@@ -59,6 +60,19 @@ static void echo(const char *text)
 	echo_sink(line, length);
 }
 
+/* An error is worse than any warning after it. */
+static void count_trouble(enum log_level level, const char *text)
+{
+	if (level < LOG_WARN)
+		return;
+	if (level == LOG_ERROR)
+		trouble.errors++;
+	else
+		trouble.warnings++;
+	if (level == LOG_ERROR || !trouble.errors)
+		str_copy(trouble.worst, sizeof(trouble.worst), text);
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	char text[LOG_LINE_MAX - 1];
@@ -78,6 +92,7 @@ void log_write(enum log_level level, const char *format, ...)
 	line = &ring[written++ % LOG_LINES];
 	line->level = (u8)level;
 	str_copy(line->text, sizeof(line->text), text);
+	count_trouble(level, text);
 	if (echo_sink && level >= echo_level)
 		echo(text);
 	lock_give(&log_lock);
@@ -100,6 +115,13 @@ void log_set_echo(enum log_level level)
 enum log_level log_echo(void)
 {
 	return echo_level;
+}
+
+void log_get_trouble(struct log_trouble *to)
+{
+	lock_take(&log_lock);
+	*to = trouble;
+	lock_give(&log_lock);
 }
 
 void log_follow(struct log_cursor *cursor)

@@ -30,6 +30,13 @@ enum log_level log_echo(void);
 /* Calls line() for the last count lines, oldest first; the text has no "\n". */
 void log_replay(unsigned count, void (*line)(const char *text, void *context), void *context);
 
+/* What there was to complain of since start. */
+struct log_trouble {
+	u64 warnings, errors;
+	char worst[LOG_LINE_MAX]; /* the last error, or if there is none the last warning; "" */
+};
+void log_get_trouble(struct log_trouble *trouble);
+
 /* A reader's place in the log, for those who follow it. */
 struct log_cursor {
 	u64 at;
