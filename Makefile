@@ -94,6 +94,16 @@ build/gen/dsdt.hex: vmm/dev/dsdt.asl Makefile
 	$(Q)sed -i 's/^unsigned char/static const unsigned char/' $@
 $(B)/vmm/acpi_tables.o build/host/vmm/acpi_tables.o: build/gen/dsdt.hex
 
+# The screen's letters: tools/setup installs the font.
+FONT := /usr/share/consolefonts/spleen-8x16.psfu.gz
+build/gen/font.hex: $(FONT) tools/font
+	$(call say,FONT,$<)
+	@mkdir -p $(@D)
+	$(Q)tools/font $< >$@
+$(B)/arch/pixels.o build/host/arch/pixels.o: build/gen/font.hex
+$(FONT):
+	@echo "$@ is missing: run tools/setup, which installs Debian's package fonts-spleen" >&2; exit 1
+
 $(B)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)

@@ -5,6 +5,7 @@
 #include "arch/backtrace.h"
 #include "arch/cpu.h"
 #include "arch/percpu.h"
+#include "arch/screen.h"
 #include "arch/smp.h"
 #include "arch/trap.h"
 #include "arch/uart.h"
@@ -25,6 +26,13 @@ static void machine_console_write(const char *text, size_t bytes)
 {
 	if (uart_console())
 		uart_write_wait(uart_console(), text, bytes);
+	screen_write(text, bytes);
+}
+
+static void machine_stop_others(void)
+{
+	smp_stop_others();
+	screen_panic();
 }
 
 static NORETURN void machine_halt(void)
@@ -42,7 +50,7 @@ static const struct machine_ops x86_machine = {
 	.idle = machine_idle,
 	.console_write = machine_console_write,
 	.irq_window = cpu_irq_window,
-	.stop_others = smp_stop_others,
+	.stop_others = machine_stop_others,
 	.dump = backtrace_dump,
 	.halt = machine_halt,
 };

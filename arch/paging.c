@@ -30,6 +30,7 @@
 #define KIND_CONST (PTE_GLOBAL | PTE_NX)
 #define KIND_DATA (PTE_GLOBAL | PTE_NX | PTE_WRITE)
 #define KIND_MMIO (KIND_DATA | PTE_PCD | PTE_PWT) /* PAT entry 3: UC */
+#define KIND_COMBINING (KIND_DATA | PTE_PWT)      /* PAT entry 1: WC (arch/percpu.c) */
 
 #define ENTRIES 512
 #define LEVELS 4
@@ -313,7 +314,7 @@ bool paging_is_mapped(hpa_t hpa, u64 bytes)
 }
 
 /* A window has the same offset in a 2 MiB page as what it shows, so that large pages fit. */
-void *paging_map_mmio(hpa_t hpa, u64 bytes)
+static void *map_window(hpa_t hpa, u64 bytes, u64 kind)
 {
 	u64 start = ALIGN_DOWN(hpa.value, PAGE_BYTES), end = ALIGN_UP(hpa.value + bytes, PAGE_BYTES);
 	u64 va;
@@ -325,11 +326,14 @@ void *paging_map_mmio(hpa_t hpa, u64 bytes)
 	va = ALIGN_UP(window_next, LARGE_PAGE_BYTES) + start % LARGE_PAGE_BYTES;
 	if (va < STACK_AREA && end - start <= STACK_AREA - va) {
 		window_next = va + (end - start);
-		err = map(va, start, end - start, KIND_MMIO);
+		err = map(va, start, end - start, kind);
 	}
 	lock_give(&dynamic_lock);
 	return err ? NULL : (void *)(va + (hpa.value - start));
 }
+
+void *paging_map_mmio(hpa_t hpa, u64 bytes) { return map_window(hpa, bytes, KIND_MMIO); }
+void *paging_map_framebuffer(hpa_t hpa, u64 bytes) { return map_window(hpa, bytes, KIND_COMBINING); }
 
 u64 stack_alloc(void)
 {

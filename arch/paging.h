@@ -26,6 +26,8 @@ bool paging_is_mapped(hpa_t hpa, u64 bytes);
  * an address that this CPU does not have.
  */
 void *paging_map_mmio(hpa_t hpa, u64 bytes);
+/* The same for a picture: writes are combined into bursts, reads are slow. */
+void *paging_map_framebuffer(hpa_t hpa, u64 bytes);
 
 #define STACK_BYTES 0x8000ull
 /* Top of a new stack of STACK_BYTES, unmapped below it; 0: no memory. Stacks are for ever. */

@@ -66,8 +66,11 @@ void percpu_load(struct percpu *percpu)
 	percpu_set_controls();
 }
 
-/* SDM 3A 12.12.4, as after reset: WB, WT, UC-, UC, twice. Nested tables count on entry 0. */
-#define PAT_VALUE 0x0007040600070406ull
+/*
+ * SDM 3A 12.12.2: WB, WC, UC-, UC, twice. As after reset but for entry 1, which is WT then: Tern's
+ * tables use it for pictures (arch/paging.c). Nested tables count on entry 0.
+ */
+#define PAT_VALUE 0x0007010600070106ull
 
 /* SDM 1 13.1: x87, SSE, AVX, AVX-512. Others would need care that Tern does not take. */
 #define XCR0_WANTED (BITS(2, 0) | BITS(7, 5))

@@ -18,6 +18,8 @@
 #include "arch/paging.h"
 #include "arch/pci.h"
 #include "arch/percpu.h"
+#include "arch/screen.h"
+#include "arch/screen_page.h"
 #include "arch/smp.h"
 #include "arch/trap.h"
 #include "arch/tsc.h"
@@ -155,6 +157,7 @@ void core_main(u64 boot_info_address)
 	log_info("Tern %s", TERN_VERSION);
 	info = check_boot_info(boot_info_address);
 	init_memory(info);                   /* own tables before the allocator: it may use all memory */
+	screen_init(info);                   /* for whom has no serial cable */
 	init_config(info);                   /* says which console is wanted */
 	if (acpi_init(info->rsdp_address))
 		log_warn("no ACPI tables: one CPU, no serial interrupts");
@@ -176,6 +179,7 @@ void core_main(u64 boot_info_address)
 	vm_init();
 	migrate_init();                      /* listens to peers: VMs can arrive from now on */
 	console_start(host_name());          /* last, so that the prompt means: ready */
+	screen_page_start();
 	host_is_ready(entry_tsc);
 	sched_loop();
 }
