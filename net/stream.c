@@ -39,7 +39,6 @@
 
 #define RING STREAM_RING_BYTES
 #define STREAM_MAX 24             /* at 1 MiB of ring each; more connections are refused */
-#define TIMEOUT_DEFAULT_NS (3 * NS_PER_SEC)
 #define KEEPALIVE_IDLE_MS 2000
 #define KEEPALIVE_INTERVAL_MS 500
 #define KEEPALIVE_COUNT 4
@@ -60,11 +59,8 @@ struct stream {
 	struct inbox inbox;
 	size_t unreported;        /* bytes consumed, window not opened yet */
 
-	u64 timeout_ns;
 	u64 progress_ns;          /* when the peer last acknowledged, or had nothing to */
 	u64 connect_by_ns;        /* while connecting */
-	u64 rtt_position, rtt_start_ns;
-	u32 rtt_us;
 	u64 tx_mark;              /* net_tx_queued() when lwIP let go of the ring */
 
 	int err;
@@ -94,7 +90,6 @@ static struct stream *stream_new(void)
 		heap_free(stream);
 		return NULL;
 	}
-	stream->timeout_ns = TIMEOUT_DEFAULT_NS;
 	stream->progress_ns = clock_now_ns();
 	list_add_tail(&streams, &stream->link);
 	streams_count++;
@@ -147,19 +142,11 @@ static bool reap(struct stream *stream)
 static err_t on_acked(void *arg, struct tcp_pcb *pcb, u16_t bytes)
 {
 	struct stream *stream = arg;
-	u64 now = clock_now_ns();
 
 	(void)pcb;
 	stream->acked += bytes;
-	stream->progress_ns = now;
+	stream->progress_ns = clock_now_ns();
 	stream->has_acked = true;
-	if (stream->rtt_start_ns && stream->acked >= stream->rtt_position) {
-		u32 us = (u32)((now - stream->rtt_start_ns) / NS_PER_US);
-
-		/* RFC 6298, 2.3: one eighth of the news. */
-		stream->rtt_us = stream->rtt_us ? (stream->rtt_us * 7 + us) / 8 : MAX(us, 1u);
-		stream->rtt_start_ns = 0;
-	}
 	return ERR_OK;
 }
 
@@ -169,7 +156,6 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *chain, err
 
 	(void)pcb;
 	(void)err;
-	stream->progress_ns = clock_now_ns();
 	if (!chain) {
 		stream->is_eof = true;
 		stream->has_received = true;
@@ -295,11 +281,6 @@ void stream_set_events(struct stream *stream, const struct stream_events *events
 	stream->context = context;
 }
 
-void stream_set_timeout(struct stream *stream, u32 timeout_ms)
-{
-	stream->timeout_ns = timeout_ms * NS_PER_MS;
-}
-
 /* --- Sending -------------------------------------------------------------------------- */
 
 void *stream_room(struct stream *stream, size_t want, size_t *room)
@@ -315,12 +296,8 @@ void *stream_room(struct stream *stream, size_t want, size_t *room)
 
 void stream_commit(struct stream *stream, size_t bytes)
 {
-	if (stream->committed == stream->acked) {
+	if (stream->committed == stream->acked)
 		stream->progress_ns = clock_now_ns();
-		/* A round trip is measured on an idle stream only: no queue is in it. */
-		stream->rtt_start_ns = stream->progress_ns;
-		stream->rtt_position = stream->acked + MIN(bytes, 1024u);
-	}
 	stream->committed += bytes;
 	service_wake();
 }
@@ -383,8 +360,6 @@ const void *stream_peek(struct stream *stream, size_t *bytes)
 {
 	return inbox_peek(&stream->inbox, bytes);
 }
-
-size_t stream_available(const struct stream *stream) { return stream->inbox.bytes; }
 
 /* Opens the peer's window by what was consumed. */
 static void report_consumed(struct stream *stream)
@@ -572,7 +547,7 @@ void stream_tick(void)
 			if (now >= stream->connect_by_ns)
 				time_out(stream);
 		} else if (stream->acked < stream->committed) {
-			if (now - stream->progress_ns > stream->timeout_ns)
+			if (now - stream->progress_ns > STREAM_TIMEOUT_MS * NS_PER_MS)
 				time_out(stream);
 		} else {
 			stream->progress_ns = now;
@@ -581,5 +556,4 @@ void stream_tick(void)
 }
 
 struct stream_address stream_peer(const struct stream *stream) { return stream->peer; }
-u32 stream_rtt_us(const struct stream *stream) { return stream->rtt_us; }
 unsigned stream_count(void) { return streams_count; }

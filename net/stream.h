@@ -40,6 +40,13 @@ struct stream_events {
 
 #define STREAM_RING_BYTES (1024 * 1024) /* send ring; how much of it is in flight is tuned in stream.c */
 
+/*
+ * Unacknowledged bytes of which none is acknowledged for this long end the stream with -ETIMEDOUT. Only
+ * an acknowledgement is progress: a peer that talks but takes nothing is not working for us, and
+ * whoever waits for a certain answer sets a deadline of its own.
+ */
+#define STREAM_TIMEOUT_MS 3000
+
 /* New outgoing stream; connects within timeout_ms or closed(-ETIMEDOUT). NULL: no memory. */
 struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
 			      const struct stream_events *events, void *context);
@@ -48,8 +55,6 @@ struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
  * or closes it. 0 or negative errno.
  */
 int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context);
-/* Unacknowledged bytes without any progress for this long end the stream with -ETIMEDOUT. Default 3000. */
-void stream_set_timeout(struct stream *stream, u32 timeout_ms);
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *context);
 
 /* A contiguous free piece of the send ring, at most want bytes; *room is its length (0: none now). */
@@ -64,8 +69,6 @@ size_t stream_unacked(const struct stream *stream);
 
 /* Bytes that have arrived, contiguous from the oldest; *bytes 0 if none. */
 const void *stream_peek(struct stream *stream, size_t *bytes);
-/* bytes in total that have arrived and are not consumed. */
-size_t stream_available(const struct stream *stream);
 void stream_consume(struct stream *stream, size_t bytes);
 /* Copies out and consumes exactly bytes if so many have arrived: true. Else nothing: false. */
 bool stream_read(struct stream *stream, void *to, size_t bytes);
@@ -76,8 +79,6 @@ void stream_close(struct stream *stream);
 void stream_abort(struct stream *stream);
 
 struct stream_address stream_peer(const struct stream *stream);
-/* Smoothed round-trip time in us, 0 if not measured. */
-u32 stream_rtt_us(const struct stream *stream);
 
 /* Streams that exist now: a leak counter. */
 unsigned stream_count(void);

@@ -165,7 +165,6 @@ struct stream_address stream_peer(const struct stream *s)
 	return (struct stream_address){ 0x0a4d0001 + !s->host, WIRE_PORT };
 }
 
-u32 stream_rtt_us(const struct stream *s) { (void)s; return 400; }
 
 /* --- the wire --- */
 
