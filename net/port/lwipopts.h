@@ -59,6 +59,7 @@
 #define TCP_SND_QUEUELEN 1024
 #define TCP_QUEUE_OOSEQ 1
 #define TCP_OOSEQ_MAX_BYTES TCP_WND
+#define TCP_OOSEQ_PBUFS_LIMIT(pcb) lwip_port_ooseq_limit()
 #define LWIP_TCP_SACK_OUT 1
 #define TCP_WND_UPDATE_THRESHOLD (TCP_WND / 4)
 #define TCP_LISTEN_BACKLOG 1

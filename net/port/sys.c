@@ -4,6 +4,7 @@
  * invariant is broken. Called from the network service on CPU 0 only.
  */
 #include "lwip/opt.h"
+#include "lwip/stats.h"
 #include "lwip/sys.h"
 
 #include "net/port/errors.h"
@@ -44,6 +45,18 @@ int lwip_port_errno(err_t err)
 	default:
 		return -EIO;
 	}
+}
+
+#define FRAMES_OF_A_WINDOW (TCP_WND / 1460 + 1)
+
+/*
+ * Segments that wait for one before them, and segments to be sent, are of one pool: whoever
+ * sends us crumbs with holes between them could take all of it, and nobody could send. Half of it
+ * is always left; what is dropped comes again.
+ */
+u16_t lwip_port_ooseq_limit(void)
+{
+	return lwip_stats.memp[MEMP_TCP_SEG]->used < MEMP_NUM_TCP_SEG / 2 ? FRAMES_OF_A_WINDOW : 0;
 }
 
 /* Not a cipher: enough that a stranger off the link cannot guess ports and sequence numbers. */

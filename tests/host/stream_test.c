@@ -366,6 +366,28 @@ static void talk_is_no_progress(void **state)
 	assert_in_range((clock_now_ns() - start) / NS_PER_MS, STREAM_TIMEOUT_MS - 100, STREAM_TIMEOUT_MS + 200);
 }
 
+/* Crumbs with holes between them, for which TCP would have to keep a segment each. */
+static void holes_do_not_eat_the_segments(void **state)
+{
+	struct net_stats stats;
+	u64 most = 0;
+
+	(void)state;
+	connect_and_wait(SILENT_PORT);
+	assert_int_equal(stream_send(server.stream, &(u8){ pattern(0) }, 1), 0);
+	run_ms(50);
+	for (u32 i = 1; i < 3000; i++) {
+		mirror_forge(SILENT_PORT, 2 * i);
+		turn();
+		net_get_stats(&stats);
+		most = MAX(most, stats.pbufs_in_use);
+	}
+	assert_in_range(most, 300, 400); /* a window of whole frames would need so many */
+	write_some(0, 1000);
+	run_ms(50);
+	assert_int_equal(server.received, 1000);
+}
+
 static void hostile_frames_do_no_harm(void **state)
 {
 	(void)state;
@@ -422,6 +444,7 @@ int main(void)
 		TEST(crumbs_do_not_eat_the_buffers),
 		TEST(a_stalled_reader_stops_the_sender),
 		TEST(talk_is_no_progress),
+		TEST(holes_do_not_eat_the_segments),
 		TEST(hostile_frames_do_no_harm),
 	};
 

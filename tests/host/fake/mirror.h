@@ -26,4 +26,7 @@ void mirror_start(void);
 void turn(void);
 void run_ms(u64 ms);
 
+/* A byte arrives as if sent by this port of the mirror to whom it talked to last, so far after the start of what it sent last. */
+void mirror_forge(u16 port, u32 ahead);
+
 u32 random_below(u32 limit);
