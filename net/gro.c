@@ -37,7 +37,7 @@ static void deliver(struct gro *gro, struct gro_packet *flow)
 static bool is_sum_right(const u8 *frame, const struct packet *packet)
 {
 	u32 tcp_total = packet->tcp_bytes + packet->payload_bytes;
-	u32 sum = packet_pseudo_sum(frame, tcp_total);
+	u32 sum = packet_pseudo_sum(frame + ETHERNET_BYTES, tcp_total);
 
 	return checksum_finish(checksum_add(sum, frame + packet->tcp_offset, tcp_total)) == 0;
 }

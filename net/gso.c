@@ -53,7 +53,7 @@ static void sum_tcp(const struct gso *gso, const struct nic_frame *frame, u8 *he
 {
 	u8 *tcp = header + gso->packet.tcp_offset;
 	u32 tcp_total = gso->packet.tcp_bytes + frame->payload_bytes;
-	u32 sum = packet_pseudo_sum(header, tcp_total);
+	u32 sum = packet_pseudo_sum(header + ETHERNET_BYTES, tcp_total);
 	size_t offset = 0;
 	u16 result;
 
@@ -96,6 +96,7 @@ bool gso_next(struct gso *gso, struct nic_frame *frame, u8 header[NIC_HEADER_MAX
 		return false;
 	frame->header = header;
 	frame->header_bytes = gso->packet.header_bytes;
+	frame->vlan = gso->whole->vlan;
 	frame->tcp_offset = gso->want_sum ? 0 : gso->packet.tcp_offset;
 	frame->segment_bytes = 0;
 	frame->piece_count = 0;

@@ -149,7 +149,7 @@ static void frame_sent(struct nic *nic, void *owner)
  */
 static int frame_from(struct nic_frame *frame, struct pbuf *chain, u16 mtu)
 {
-	u32 header_bytes = MIN(chain->len, NIC_HEADER_MAX);
+	u32 header_bytes = MIN(chain->len, NIC_HEADER_MAX - VLAN_BYTES);
 	struct packet packet;
 
 	*frame = (struct nic_frame){ .header = chain->payload };
@@ -421,7 +421,7 @@ void net_init(void)
 	/* Without a card too: whoever connects is told then that there is no way. */
 	service_add(&net_service);
 	if (link_count == 0) {
-		log_warn("net: no network card that Tern knows (e1000, virtio-net): guests cannot be moved");
+		log_warn("net: no network card that Tern knows (e1000, e1000e, igb, virtio-net): guests cannot be moved");
 		return;
 	}
 	timer_arm(&arp_timer, 0, clock_now_ns() + ARP_TICK_NS);

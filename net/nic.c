@@ -17,6 +17,7 @@
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "net/gso.h"
+#include "net/packet.h"
 
 static struct nic *nics[NIC_COUNT_MAX];
 static unsigned nic_count;
@@ -87,6 +88,25 @@ static int defer(struct nic *nic)
 	return -ENOBUFS;
 }
 
+/* To the driver, with the VLAN's tag as part of the header: no card needs to know of VLANs. */
+static void queue(struct nic *nic, const struct nic_frame *frame)
+{
+	struct nic_frame final = *frame;
+	u8 tagged[NIC_HEADER_MAX];
+
+	final.ip_offset = ETHERNET_BYTES;
+	if (frame->vlan) {
+		packet_put_tag(tagged, frame->header, frame->header_bytes, frame->vlan);
+		final.header = tagged;
+		final.header_bytes += VLAN_BYTES;
+		final.ip_offset += VLAN_BYTES;
+		final.tcp_offset += frame->tcp_offset ? VLAN_BYTES : 0;
+	}
+	nic->stats.tx_frames++;
+	nic->stats.tx_bytes += final.header_bytes + final.payload_bytes;
+	nic->ops->send(nic, &final);
+}
+
 static int send_one(struct nic *nic, const struct nic_frame *frame)
 {
 	if (!nic->ops->has_room(nic, 1, frame->piece_count, frame->payload_bytes))
@@ -94,9 +114,7 @@ static int send_one(struct nic *nic, const struct nic_frame *frame)
 	if (frame->owner)
 		nic->tx_queued++;
 	nic->stats.tx_packets++;
-	nic->stats.tx_frames++;
-	nic->stats.tx_bytes += frame->header_bytes + frame->payload_bytes;
-	nic->ops->send(nic, frame);
+	queue(nic, frame);
 	return 0;
 }
 
@@ -113,7 +131,7 @@ static int send_cut_by_card(struct nic *nic, const struct nic_frame *whole, cons
 	if (err)
 		return err;
 	nic->stats.tx_frames += count - 1;
-	nic->stats.tx_bytes += (u64)(count - 1) * whole->header_bytes;
+	nic->stats.tx_bytes += (u64)(count - 1) * (whole->header_bytes + (whole->vlan ? VLAN_BYTES : 0));
 	nic->stats.tx_cut_by_card++;
 	return 0;
 }
@@ -134,11 +152,8 @@ static int send_cut_by_tern(struct nic *nic, const struct nic_frame *whole, cons
 	nic->stats.tx_packets++;
 	nic->stats.tx_cut_by_tern += frames > 1;
 	gso_start(&gso, whole, packet, segment_bytes, !nic->can_sum);
-	while (gso_next(&gso, &frame, header)) {
-		nic->stats.tx_frames++;
-		nic->stats.tx_bytes += frame.header_bytes + frame.payload_bytes;
-		nic->ops->send(nic, &frame);
-	}
+	while (gso_next(&gso, &frame, header))
+		queue(nic, &frame);
 	return 0;
 }
 

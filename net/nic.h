@@ -18,7 +18,8 @@
 #define NIC_PIECES_MAX 8
 #define NIC_MTU_MIN 576
 #define NIC_MTU_MAX 9000
-#define NIC_COUNT_MAX 4
+#define NIC_COUNT_MAX 8
+#define NIC_NAME_MAX 16
 
 struct nic;
 
@@ -29,8 +30,10 @@ struct nic_piece {
 
 struct nic_frame {
 	const u8 *header;
-	u16 header_bytes;    /* at most NIC_HEADER_MAX */
-	u16 tcp_offset;      /* where the TCP header begins; 0: checksums are right as they are */
+	u16 header_bytes;    /* at most NIC_HEADER_MAX; for nic_send with a VLAN, VLAN_BYTES less */
+	u16 vlan;            /* for nic_send: the tag to put in; 0: none. A driver sees it in the header */
+	u16 tcp_offset;      /* for a driver: the TCP header; 0: checksums are right as they are */
+	u16 ip_offset;       /* for a driver: the IP header, if tcp_offset is not 0 */
 	/*
 	 * For nic_send: how much payload the peer takes in one frame, for TCP.
 	 * For a driver: the card is to cut the payload in pieces of this size; 0: it is one frame.
@@ -75,6 +78,7 @@ struct nic_buffer {
 	X(rx_drop_card, "receive: lost in the card, host too slow") \
 	X(rx_drop_damaged, "receive: the card found an error") \
 	X(rx_drop_length, "receive: too short or too long") \
+	X(rx_drop_vlan, "receive: of a VLAN that is not ours") \
 	X(rx_drop_header, "receive: TCP/IP lengths contradict each other") \
 	X(rx_drop_checksum, "receive: wrong TCP checksum") \
 	X(tx_drop_too_long, "send: longer than the MTU and not TCP") \
@@ -94,6 +98,11 @@ struct nic_ops {
 	int (*start)(struct nic *nic);
 	/* Whether frames with so many pieces in all can be queued now. */
 	bool (*has_room)(struct nic *nic, unsigned frames, unsigned pieces, u32 bytes);
+	/*
+	 * Resets the card and starts it again; what was to be sent is dropped, counted and given
+	 * back to its owners. NULL if the card cannot.
+	 */
+	int (*restart)(struct nic *nic);
 	/* Queues a frame for which has_room said yes; copies its header. */
 	void (*send)(struct nic *nic, const struct nic_frame *frame);
 	/* Shows the card what was queued since the last kick. */
@@ -115,7 +124,7 @@ struct nic_ops {
 struct nic {
 	const struct nic_ops *ops;
 	void *driver_data;
-	char name[8];            /* "net0" */
+	char name[NIC_NAME_MAX]; /* "net0", "net1", ... in the order of their places on the bus */
 	char location[16];       /* "0000:00:03.0" */
 	u8 mac[6];
 	u16 mtu;                 /* IP packet, 1500 or up to 9000 */

@@ -37,11 +37,11 @@ enum packet_kind packet_parse(const u8 *frame, u32 there, u32 total, struct pack
 	return PACKET_TCP;
 }
 
-u32 packet_pseudo_sum(const u8 *frame, u32 tcp_total)
+u32 packet_pseudo_sum(const u8 *ip, u32 tcp_total)
 {
 	u8 tail[4] = { 0, IP_PROTOCOL_TCP, (u8)(tcp_total >> 8), (u8)tcp_total };
 
-	return checksum_add(checksum_add(0, frame + ETHERNET_BYTES + IP_SOURCE, 8), tail, 4);
+	return checksum_add(checksum_add(0, ip + IP_SOURCE, 8), tail, 4);
 }
 
 void packet_finish_ip(u8 *frame, u16 ip_bytes)
@@ -52,6 +52,27 @@ void packet_finish_ip(u8 *frame, u16 ip_bytes)
 	put_be16(ip + IP_CHECKSUM, 0);
 	sum = checksum_finish(checksum_add(0, ip, ip_bytes));
 	__builtin_memcpy(ip + IP_CHECKSUM, &sum, 2);
+}
+
+void packet_put_tag(u8 *to, const u8 *from, u16 bytes, u16 vlan)
+{
+	__builtin_memcpy(to, from, ETHERNET_ADDRESSES);
+	put_be16(to + ETHERNET_ADDRESSES, ETHERNET_VLAN);
+	put_be16(to + ETHERNET_ADDRESSES + 2, vlan);
+	__builtin_memcpy(to + ETHERNET_ADDRESSES + VLAN_BYTES, from + ETHERNET_ADDRESSES,
+			 bytes - (size_t)ETHERNET_ADDRESSES);
+}
+
+int packet_vlan(const u8 *frame, u32 bytes)
+{
+	if (get_be16(frame + ETHERNET_ADDRESSES) != ETHERNET_VLAN || bytes < ETHERNET_BYTES + VLAN_BYTES)
+		return -1;
+	return get_be16(frame + ETHERNET_ADDRESSES + 2) & VLAN_ID;
+}
+
+void packet_cut_tag(u8 *frame)
+{
+	__builtin_memmove(frame + VLAN_BYTES, frame, ETHERNET_ADDRESSES);
 }
 
 u8 *packet_find_mss(u8 *frame, const struct packet *packet)

@@ -10,7 +10,12 @@
 #include "kernel/types.h"
 
 #define ETHERNET_BYTES 14
+#define ETHERNET_ADDRESSES 12 /* before the type, or a VLAN tag */
 #define ETHERNET_IPV4 0x0800
+#define ETHERNET_VLAN 0x8100
+#define VLAN_BYTES 4          /* IEEE 802.1Q 9.3: type 0x8100, then priority 3, DEI 1, VLAN 12 */
+#define VLAN_ID 0x0fff
+#define VLAN_MAX 4094
 #define IP_PROTOCOL_TCP 6
 
 #define IP_TOTAL_LENGTH 2 /* offsets, RFC 791 3.1 */
@@ -94,11 +99,18 @@ struct packet {
  */
 enum packet_kind packet_parse(const u8 *frame, u32 there, u32 total, struct packet *out);
 
-/* Sum of the pseudo header of a packet with so many bytes of TCP (header and payload); RFC 9293 3.1. */
-u32 packet_pseudo_sum(const u8 *frame, u32 tcp_total);
+/* Sum of the pseudo header (of the IP header at ip) for so many bytes of TCP, header and payload; RFC 9293 3.1. */
+u32 packet_pseudo_sum(const u8 *ip, u32 tcp_total);
 
 /* Writes the IPv4 header's checksum. */
 void packet_finish_ip(u8 *frame, u16 ip_bytes);
+
+/* Copies bytes of a frame's start, at least ETHERNET_ADDRESSES, and puts a VLAN tag in: VLAN_BYTES longer. */
+void packet_put_tag(u8 *to, const u8 *from, u16 bytes, u16 vlan);
+/* The VLAN in a tagged frame's tag, 0 for "only a priority"; -1: no tag. ETHERNET_BYTES are at frame. */
+int packet_vlan(const u8 *frame, u32 bytes);
+/* Takes the tag out of a tagged frame, whose start is VLAN_BYTES further on then. */
+void packet_cut_tag(u8 *frame);
 
 /* The two bytes of a SYN's MSS option, or NULL. header_bytes are at frame. */
 u8 *packet_find_mss(u8 *frame, const struct packet *packet);

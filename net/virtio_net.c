@@ -138,7 +138,7 @@ static bool virtio_net_has_room(struct nic *nic, unsigned frames, unsigned piece
 static void ask_card(struct tx_slot *slot, const struct nic_frame *frame)
 {
 	u32 tcp_total = frame->header_bytes - frame->tcp_offset + frame->payload_bytes;
-	u16 seed = (u16)~checksum_finish(packet_pseudo_sum(slot->frame, tcp_total));
+	u16 seed = (u16)~checksum_finish(packet_pseudo_sum(slot->frame + frame->ip_offset, tcp_total));
 
 	memcpy(slot->frame + frame->tcp_offset + TCP_OFF_CHECKSUM, &seed, 2);
 	slot->header.flags = HEADER_NEEDS_SUM;

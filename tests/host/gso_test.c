@@ -104,7 +104,7 @@ static void assert_sums_right(const u8 *frame, u32 bytes)
 	u32 tcp_total = bytes - 34, sum;
 
 	assert_int_equal(checksum_finish(checksum_add(0, frame + 14, 20)), 0);
-	sum = packet_pseudo_sum(frame, tcp_total);
+	sum = packet_pseudo_sum(frame + ETHERNET_BYTES, tcp_total);
 	assert_int_equal(checksum_finish(checksum_add(sum, frame + 34, tcp_total)), 0);
 }
 
