@@ -232,7 +232,7 @@ pass = @printf '  %-7s %s\n' PASS $(1)
 CODE := $(shell find kernel arch net vmm migrate boot -name '*.[chS]' 2>/dev/null)
 HEADERS := $(filter-out net/port/% boot/efi.h,$(filter %.h,$(CODE)))
 LAYOUT_ENV = CC='$(HOST_CC)' CFLAGS='$(CFLAGS) $(vmm_CFLAGS)'
-CHECKS := check-layers check-headers check-layout check-devices check-xmm $(if $(shell command -v clang),check-clang)
+CHECKS := check-layers check-headers check-layout check-devices check-xmm check-harden $(if $(shell command -v clang),check-clang)
 
 .PHONY: $(CHECKS) check-units check layouts
 check-layers:
@@ -258,6 +258,10 @@ check-devices: $(B)/tern.elf
 check-xmm: $(B)/tern.elf
 	@tools/xmm-check $<
 	$(call pass,"xmm: the image leaves the guest's registers alone")
+
+check-harden: $(B)/tern.elf
+	@tools/harden-check $<
+	$(call pass,"hardening: its steps are in the image in their order")
 
 check-clang:
 	@$(MAKE) --no-print-directory CC=clang all

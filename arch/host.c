@@ -8,6 +8,7 @@
 #include "arch/acpi.h"
 #include "arch/apic.h"
 #include "arch/cpu.h"
+#include "arch/harden.h"
 #include "arch/hv.h"
 #include "arch/percpu.h"
 #include "arch/pci.h"
@@ -135,6 +136,7 @@ static void show_cpu(struct shell *shell)
 		json_close_object(shell);
 	}
 	json_close_array(shell);
+	harden_show(shell);
 }
 
 static void show_memory(struct shell *shell)
@@ -364,7 +366,7 @@ SHELL_COMMAND(host_info) = {
 };
 SHELL_COMMAND(host_cpu) = {
 	.noun = "host", .verb = "cpu", .usage = "host cpu",
-	.help = "Model, clock and interrupt controller of the CPUs.", .run = run_cpu,
+	.help = "Model, clock and interrupt controller of the CPUs; steps of hardening and why.", .run = run_cpu,
 };
 SHELL_COMMAND(host_memory) = {
 	.noun = "host", .verb = "memory", .usage = "host memory",

@@ -5,6 +5,7 @@
  */
 #include "arch/hv.h"
 
+#include "arch/harden.h"
 #include "arch/smp.h"
 #include "kernel/errno.h"
 #include "kernel/log.h"
@@ -24,6 +25,7 @@ static void enable_here(void *context)
 {
 	struct enabling *enabling = context;
 
+	harden_cpu_init();
 	if (enabling->ops->cpu_enable(&enabling->why) != 0)
 		enabling->failed++;
 }
@@ -60,6 +62,7 @@ int hv_init(void)
 	if (!enabling.ops)
 		return -ENODEV;
 
+	harden_init();
 	smp_call_each(enable_here, &enabling);
 	if (enabling.failed) {
 		hv_missing = enabling.why;

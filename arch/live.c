@@ -5,6 +5,7 @@
 #include "arch/live.h"
 
 #include "arch/cpu.h"
+#include "arch/harden.h"
 #include "arch/limits.h"
 #include "kernel/errno.h"
 #include "kernel/page.h"
@@ -13,7 +14,6 @@
 static struct {
 	u64 xcr0;
 	bool has_tsc_aux;
-	bool has_ibpb;
 	bool has_system_registers;
 } machine_has;
 
@@ -29,7 +29,6 @@ void live_setup(u64 xcr0, bool has_system_registers)
 	machine_has.xcr0 = xcr0;
 	machine_has.has_system_registers = has_system_registers;
 	machine_has.has_tsc_aux = cpu_has_tsc_aux();
-	machine_has.has_ibpb = cpu_has_ibpb();
 }
 
 int live_init(struct live *live)
@@ -125,9 +124,8 @@ void live_acquire(struct live *live)
 		live_store(here[cpu].live);
 	live_fetch(live);
 	here[cpu].live = live;
-	/* APM 2 3.2.9: another guest's branch history must not steer this one. */
-	if (machine_has.has_ibpb && here[cpu].last_serial != live->serial)
-		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	if (here[cpu].last_serial != live->serial)
+		harden_vcpu_switch();
 	here[cpu].last_serial = live->serial;
 }
 

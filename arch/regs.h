@@ -38,6 +38,7 @@
 #define EFER_LMA BIT(10)
 #define EFER_NXE BIT(11)
 #define EFER_SVME BIT(12)
+#define EFER_AIBRSE BIT(21) /* APM 2 3.1.7: automatic IBRS */
 
 #define CR0_PE BIT(0)
 #define CR0_MP BIT(1)

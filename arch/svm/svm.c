@@ -182,20 +182,13 @@ static void tsc_ratio_load(const struct svm_vcpu *vcpu, struct svm_cpu *cpu)
 	cpu->tsc_ratio = vcpu->tsc_ratio;
 }
 
-/* The guest's IA32_SPEC_CTRL is in force around VMRUN only, unless VMRUN itself switches it. */
 static void run(struct svm_vcpu *vcpu, const struct svm_cpu *cpu)
 {
-	struct vmcb *vmcb = vcpu->vmcb;
+	const bool is_virtual = svm_features.has_virtual_spec_ctrl;
 
-	if (svm_features.has_virtual_spec_ctrl)
-		vmcb->spec_ctrl = (u32)vcpu->spec_ctrl;
-	else if (UNLIKELY(vcpu->spec_ctrl))
-		wrmsr(MSR_SPEC_CTRL, vcpu->spec_ctrl);
-
-	svm_run(vcpu->hv.gpr, vcpu->vmcb_pa.value, cpu->host_vmcb.value);
-
-	if (UNLIKELY(vcpu->spec_ctrl) && !svm_features.has_virtual_spec_ctrl)
-		wrmsr(MSR_SPEC_CTRL, 0);
+	if (is_virtual)
+		vcpu->vmcb->spec_ctrl = (u32)vcpu->spec_ctrl;
+	svm_run(vcpu->hv.gpr, vcpu->vmcb_pa.value, cpu->host_vmcb.value, is_virtual ? 0 : vcpu->spec_ctrl);
 }
 
 static void svm_enter(struct hv_vcpu *hv, struct hv_exit *exit)

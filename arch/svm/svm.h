@@ -112,6 +112,7 @@ extern const struct nested_format svm_nested_format;
 
 /*
  * entry.S: one VMRUN. gpr is hv_vcpu.gpr, of which RAX and RSP are in the VMCB. Interrupts
- * are off before and after; NMIs that came meanwhile have been handled.
+ * are off before and after; NMIs that came meanwhile have been handled. guest_spec_ctrl is the
+ * guest's IA32_SPEC_CTRL; 0 where VMRUN switches it.
  */
-void svm_run(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa);
+void svm_run(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa, u64 guest_spec_ctrl);
