@@ -160,3 +160,19 @@ void live_set_xcr0(struct live *live, u64 xcr0)
 	if (live_is_here(live))
 		xsetbv(0, xcr0);
 }
+
+void live_set_cr2(struct live *live, u64 cr2)
+{
+	live->cr2 = cr2;
+	if (live_is_here(live))
+		write_cr2(cr2);
+}
+
+u64 live_dr6(const struct live *live) { return live_is_here(live) ? read_dr6() : live->dr6; }
+
+void live_set_dr6(struct live *live, u64 dr6)
+{
+	live->dr6 = dr6;
+	if (live_is_here(live))
+		write_dr6(dr6);
+}

@@ -44,5 +44,10 @@ bool live_is_nothing(void);
 
 static inline bool live_is_here(const struct live *live) { return live->cpu == this_cpu(); }
 
+/* Of system registers (live_setup). */
+void live_set_cr2(struct live *live, u64 cr2);
+u64 live_dr6(const struct live *live);
+void live_set_dr6(struct live *live, u64 dr6);
+
 void live_set_xcr0(struct live *live, u64 xcr0);
 u64 live_tsc_aux(const struct live *live);

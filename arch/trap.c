@@ -147,6 +147,8 @@ void trap_load(void)
 	__asm__ volatile("lidt %0" : : "m"(idtr));
 }
 
+u64 trap_idt_base(void) { return (u64)idt; }
+
 int irq_allocate(void)
 {
 	for (int vector = VECTOR_FIRST; vector <= VECTOR_LAST; vector++) {

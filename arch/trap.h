@@ -33,6 +33,8 @@ typedef void (*irq_handler)(void *context);
 /* The IDT, once, on the boot CPU; then trap_load on every CPU. */
 void trap_init(void);
 void trap_load(void);
+/* Address of the IDT, for what loads it by itself. */
+u64 trap_idt_base(void);
 
 /* A free vector for irq_register, or -ENOSPC. Boot CPU's loop only. */
 int irq_allocate(void);

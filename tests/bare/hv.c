@@ -35,6 +35,33 @@ extern const char guests_start[], guests_end[], guest_touch[], guest_exits[], gu
 extern const char guest_forbidden[], guest_msrs[], guest_live[], guest_spoils_live[], guest_takes_irq[];
 extern const char guest_after_shadow[], guest_waits[], guest_steps[], guest_triple_fault[];
 extern const char on_irq[], on_nmi[], on_gp[], on_pf[], on_db[];
+extern const char *const guest_hypercalls[], *const guest_forbiddens[];
+
+/* What differs between vendors: instructions, and the rules that a state can break. */
+struct broken_rule {
+	size_t offset;
+	u64 bits;
+	const char *rule;
+};
+static const struct vendor {
+	const char *name;
+	u8 hypercall[3], forbidden[3];
+	struct broken_rule broken[4];
+} vendors[] = {
+	{ "AMD-V", { 0x0f, 0x01, 0xd9 }, { 0x0f, 0x01, 0xda }, { /* VMMCALL, VMLOAD */
+		{ offsetof(struct vcpu_state, cr4), BIT(31), "CR4 has bits that this CPU has not" },
+		{ offsetof(struct vcpu_state, efer), BIT(5), "EFER has bits that this CPU has not" },
+		{ offsetof(struct vcpu_state, cr0), CR0_NW, "CR0.NW is set without CR0.CD" },
+		{ offsetof(struct vcpu_state, dr7), BIT(40), "DR7 has bits above 31" },
+	} },
+	{ "VT-x", { 0x0f, 0x01, 0xc1 }, { 0x0f, 0x01, 0xc4 }, { /* VMCALL, VMXOFF */
+		{ offsetof(struct vcpu_state, efer), BIT(5), NULL },
+		{ offsetof(struct vcpu_state, dr7), BIT(40), NULL },
+		{ offsetof(struct vcpu_state, rflags), BIT(15), NULL },
+		{ offsetof(struct vcpu_state, cr3), BIT(63), NULL },
+	} },
+};
+static const struct vendor *vendor;
 
 static u64 passed, failed;
 static hpa_t ram[2];
@@ -88,6 +115,12 @@ static void make_gate(u8 vector, const char *handler)
 	gate[0] = (address & 0xffff) | 8ull << 16 | 0x8e00ull << 32 | (address >> 16) << 48;
 }
 
+static void put_insns(const char *const *at, const u8 insn[3])
+{
+	for (; *at; at++)
+		memcpy(memory + address_of(*at), insn, 3);
+}
+
 static void make_memory(void)
 {
 	u64 *pml4, *pdpt, *low, *mmio, *gdt;
@@ -114,6 +147,8 @@ static void make_memory(void)
 	gdt[1] = 0x00af9b000000ffff;
 	gdt[2] = 0x00cf93000000ffff;
 	memcpy(memory + GUEST_CODE, guests_start, (size_t)(guests_end - guests_start));
+	put_insns(guest_hypercalls, vendor->hypercall);
+	put_insns(guest_forbiddens, vendor->forbidden);
 	make_gate(1, on_db);
 	make_gate(2, on_nmi);
 	make_gate(13, on_gp);
@@ -211,7 +246,7 @@ static void test_exits(void)
 	expect("MMIO write: address", MMIO + 4, last.nested.gpa.value);
 	expect_true(last.nested.is_write);
 	hv->skip(vcpu, (u8)(address_of(guest_forbidden) - vcpu->rip));
-	expect("VMLOAD: exit", HV_EXIT_UNDEFINED, enter());
+	expect("an instruction of the extension: exit", HV_EXIT_UNDEFINED, enter());
 	hv->skip(vcpu, 3);
 	expect("WBINVD: exit", HV_EXIT_WBINVD, enter());
 	expect("RDPMC was #GP", 1, vcpu->gpr[R13]);
@@ -327,28 +362,22 @@ static void test_nmi(void)
 	expect("no debug trap was seen", 0, vcpu->gpr[R9]);
 }
 
-static void expect_failed_entry(const char *rule)
-{
-	hv->load(vcpu, state);
-	expect(rule, HV_EXIT_ENTRY_FAILED, enter());
-	expect("the reason is told", 0, (u64)strcmp(rule, last.why ? last.why : "none"));
-	start(guest_waits);
-}
-
 /* No state, however wrong, harms the host; the CPU's rule is told. */
 static void test_failures(void)
 {
 	start(guest_triple_fault);
 	expect("triple fault: exit", HV_EXIT_TRIPLE_FAULT, enter());
+	for (unsigned i = 0; i < ARRAY_COUNT(vendor->broken); i++) {
+		const struct broken_rule *broken = &vendor->broken[i];
+
+		start(guest_waits);
+		*(u64 *)((u8 *)state + broken->offset) |= broken->bits;
+		hv->load(vcpu, state);
+		expect("a broken rule: exit", HV_EXIT_ENTRY_FAILED, enter());
+		say("NOTE %s\n", last.why ? last.why : "no reason is told");
+		expect("the reason is told", 0, (u64)(broken->rule ? strcmp(broken->rule, last.why) : !last.why));
+	}
 	start(guest_waits);
-	state->cr4 |= BIT(31);
-	expect_failed_entry("CR4 has bits that this CPU has not");
-	state->efer |= BIT(5);
-	expect_failed_entry("EFER has bits that this CPU has not");
-	state->cr0 |= CR0_NW;
-	expect_failed_entry("CR0.NW is set without CR0.CD");
-	state->dr7 |= BIT(40);
-	expect_failed_entry("DR7 has bits above 31");
 	expect("and the vCPU still works", HV_EXIT_HYPERCALL, enter());
 }
 
@@ -375,6 +404,11 @@ static void run_all(void)
 	state = heap_alloc(sizeof(*state));
 	other = heap_alloc(sizeof(*other));
 	assert_or_panic(state && other);
+	for (unsigned i = 0; i < ARRAY_COUNT(vendors); i++) {
+		if (strcmp(vendors[i].name, hv->name) == 0)
+			vendor = &vendors[i];
+	}
+	assert_or_panic(vendor);
 	make_memory();
 	assert_or_panic(!hv->vcpu_init(&vcpu, &nested));
 	test_dirty_bits();

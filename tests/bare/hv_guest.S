@@ -9,6 +9,28 @@
 \name:
 	.endm
 
+/* Instructions of three bytes that each vendor has its own of: hv.c puts those of this machine in place. */
+	.macro vendor_insn list
+	.pushsection .rodata.\list, "a", @progbits
+	.quad 9f
+	.popsection
+9:	ud2
+	nop
+	.endm
+	.macro hypercall
+	vendor_insn hypercalls
+	.endm
+	.macro forbidden			/* one of the extension's own, that no guest may use */
+	vendor_insn forbiddens
+	.endm
+	.section .rodata.hypercalls, "a", @progbits
+	.balign 8
+guest guest_hypercalls
+	.section .rodata.forbiddens, "a", @progbits
+	.balign 8
+guest guest_forbiddens
+	.section .rodata
+
 guest guests_start
 
 guest guest_touch
@@ -27,13 +49,13 @@ guest guest_exits
 	outw %ax, %dx
 	mov $5, %eax
 	cpuid
-	vmmcall
+	hypercall
 	movl 0x80000000, %eax
 guest guest_mmio_write
 	movl %eax, 0x80000004
 guest guest_forbidden
 	xor %eax, %eax
-	vmload
+	forbidden
 	rdpmc
 	wbinvd
 	hlt
@@ -66,13 +88,13 @@ guest guest_live
 	mov $0x77, %eax
 	xor %edx, %edx
 	wrmsr
-	vmmcall
+	hypercall
 	movq %xmm3, %rbx
 	mov %dr0, %rsi
 	mov $0xc0000103, %ecx
 	rdmsr
 	mov %eax, %edi
-	vmmcall
+	hypercall
 
 guest guest_spoils_live
 	xor %eax, %eax
@@ -81,10 +103,10 @@ guest guest_spoils_live
 	mov $0xc0000103, %ecx
 	xor %edx, %edx
 	wrmsr
-	vmmcall
+	hypercall
 
 guest guest_takes_irq
-	vmmcall
+	hypercall
 	nop
 	sti
 guest guest_in_shadow
@@ -92,11 +114,11 @@ guest guest_in_shadow
 guest guest_after_shadow
 	nop
 	cli
-	vmmcall
+	hypercall
 
 guest guest_waits
 	nop
-	vmmcall
+	hypercall
 	jmp guest_waits
 
 /* TF stays on: a trap after each instruction, those that Tern answers too. */
@@ -118,7 +140,7 @@ guest on_irq
 	iretq
 guest on_nmi
 	inc %r14
-	vmmcall
+	hypercall
 	iretq
 guest on_gp
 	inc %r13
@@ -129,9 +151,13 @@ guest on_pf
 	inc %r12
 	mov %cr2, %r11
 	pop %r10			/* error code */
-	vmmcall
+	hypercall
 guest on_db
 	inc %r9
 	iretq
 guest guests_end
+	.section .rodata.hypercalls, "a", @progbits
+	.quad 0
+	.section .rodata.forbiddens, "a", @progbits
+	.quad 0
 	.section .note.GNU-stack, "", @progbits

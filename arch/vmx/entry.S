@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * int vmx_run(u64 *gpr, u64 *host_rsp, bool is_launched)
+ *
+ * Interrupts are off: with external-interrupt exiting, one that is pending ends the guest's run at
+ * once whatever the flags say (SDM 3C 26.2), so none is lost. VM entry and exit switch RSP, RIP,
+ * RFLAGS and the segments; an exit comes back at vmx_exit_point with the stack as it was.
+ */
+
+/* Offsets in gpr, in the order of enum gpr. */
+#define RAX_AT 0
+#define RCX_AT 8
+#define RDX_AT 16
+#define RBX_AT 24
+#define RBP_AT 40
+#define RSI_AT 48
+#define RDI_AT 56
+#define R_AT(n) (8 * n)
+
+#define HOST_RSP 0x6c14
+
+/* enum vmx_result */
+#define VMX_FAIL_INVALID 1
+#define VMX_FAIL_VALID 2
+
+	.text
+	.globl vmx_run, vmx_exit_point
+	.type vmx_run, @function
+vmx_run:
+	push %rbp
+	mov %rsp, %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	push %rdi			/* gpr */
+
+	cmp %rsp, (%rsi)
+	je 1f
+	mov %rsp, (%rsi)
+	mov $HOST_RSP, %eax
+	vmwrite %rsp, %rax
+1:
+	test %dl, %dl			/* the flag lasts until the branch: MOV leaves it */
+	mov RAX_AT(%rdi), %rax
+	mov RCX_AT(%rdi), %rcx
+	mov RDX_AT(%rdi), %rdx
+	mov RBX_AT(%rdi), %rbx
+	mov RBP_AT(%rdi), %rbp
+	mov RSI_AT(%rdi), %rsi
+	mov R_AT(8)(%rdi), %r8
+	mov R_AT(9)(%rdi), %r9
+	mov R_AT(10)(%rdi), %r10
+	mov R_AT(11)(%rdi), %r11
+	mov R_AT(12)(%rdi), %r12
+	mov R_AT(13)(%rdi), %r13
+	mov R_AT(14)(%rdi), %r14
+	mov R_AT(15)(%rdi), %r15
+	mov RDI_AT(%rdi), %rdi
+	jz 2f
+	vmresume
+	jmp 3f
+2:	vmlaunch
+3:	/* Still here: it failed (SDM 3C 31.2), by CF or by ZF. The registers are as they were in gpr. */
+	mov $VMX_FAIL_VALID, %eax
+	jnc 4f
+	mov $VMX_FAIL_INVALID, %eax
+4:	pop %rdi
+	jmp 5f
+
+vmx_exit_point:
+	push %rdi
+	mov 8(%rsp), %rdi
+	mov %rax, RAX_AT(%rdi)
+	mov %rcx, RCX_AT(%rdi)
+	mov %rdx, RDX_AT(%rdi)
+	mov %rbx, RBX_AT(%rdi)
+	mov %rbp, RBP_AT(%rdi)
+	mov %rsi, RSI_AT(%rdi)
+	mov %r8, R_AT(8)(%rdi)
+	mov %r9, R_AT(9)(%rdi)
+	mov %r10, R_AT(10)(%rdi)
+	mov %r11, R_AT(11)(%rdi)
+	mov %r12, R_AT(12)(%rdi)
+	mov %r13, R_AT(13)(%rdi)
+	mov %r14, R_AT(14)(%rdi)
+	mov %r15, R_AT(15)(%rdi)
+	pop %rax
+	mov %rax, RDI_AT(%rdi)
+	pop %rdi
+	xor %eax, %eax			/* VMX_OK */
+
+	/* No guest value stays where speculation could use it. */
+5:	xor %ecx, %ecx
+	xor %edx, %edx
+	xor %esi, %esi
+	xor %edi, %edi
+	xor %r8d, %r8d
+	xor %r9d, %r9d
+	xor %r10d, %r10d
+	xor %r11d, %r11d
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	pop %rbp
+	ret
+	.size vmx_run, . - vmx_run
+
+	.section .note.GNU-stack, "", @progbits
