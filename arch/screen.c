@@ -162,6 +162,8 @@ void screen_begin_page(u32 log_row) { screen.log_row = log_row; }
 
 void screen_panic(void)
 {
+	if (!screen.rows)
+		return;
 	screen.is_panic = true;
 	screen.row = screen.column = 0;
 	for (u32 row = 0; row < MIN(screen.log_row, screen.rows); row++)
