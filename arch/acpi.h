@@ -48,6 +48,7 @@ struct acpi_address {
 	u64 address; /* 0: there is none */
 	u8 space;
 	u8 bit_width;
+	u8 access_size; /* 1: byte, 2: word, 3: double word, 0: not said */
 };
 
 struct acpi_facts {

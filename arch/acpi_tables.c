@@ -46,6 +46,7 @@ static struct acpi_address get_address(const u8 *table, u32 bytes, u32 offset)
 	return (struct acpi_address){
 		.space = get8(table, bytes, offset),
 		.bit_width = get8(table, bytes, offset + 1),
+		.access_size = get8(table, bytes, offset + 3),
 		.address = get64(table, bytes, offset + 4),
 	};
 }

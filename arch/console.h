@@ -7,7 +7,7 @@
 /* Text goes to the first serial port from now on, by waiting; nothing is needed but uart_init. */
 void console_init_early(void);
 /*
- * The port that wanted names ("com2"; NULL: no wish), or firmware's SPCR table; else it stays the
+ * The port that wanted names ("com2", "com2,57600"; NULL: no wish), or firmware's SPCR table; else it stays the
  * first. After acpi_init.
  */
 void console_choose(const char *wanted);

@@ -224,7 +224,7 @@ static void show_interrupts(struct shell *shell)
 static void show_ports(struct shell *shell)
 {
 	json_open_array(shell, "serial_ports");
-	for (unsigned n = 0; n < UART_COUNT; n++) {
+	for (unsigned n = 0; n < UART_ALL; n++) {
 		struct uart *uart = uart_port(n);
 		struct uart_stats stats;
 

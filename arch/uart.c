@@ -10,6 +10,7 @@
 #include "arch/cpu.h"
 #include "arch/ioapic.h"
 #include "kernel/clock.h"
+#include "kernel/errno.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
 #include "kernel/string.h"
@@ -42,13 +43,17 @@ enum {
 #define LSR_ERRORS BITS(4, 1)
 #define LSR_OVERRUN BIT(1)
 #define LSR_THR_EMPTY BIT(5)
+#define LSR_NOBODY 0xff /* an empty bus; a chip never shows data, all errors and an empty sender at once */
 
 struct uart {
-	u16 base;
+	struct uart_place place;
 	u8 irq;
 	bool is_present;
 	bool has_fifo;
 	bool has_interrupt;
+	bool is_stalled;     /* it took nothing for long: nobody waits for it again */
+	u16 firmware_divisor;
+	u32 baud;            /* 0: not known */
 	bool is_rx_held;     /* the ring is full: receive interrupt is off until it is read */
 	u32 ier;             /* atomic: what IER shall be */
 	u32 head, tail;      /* of ring; head moves in the handler only, tail in uart_read only */
@@ -58,18 +63,39 @@ struct uart {
 	struct uart_stats stats;
 };
 
-static struct uart ports[UART_COUNT] = {
-	{ .base = 0x3f8, .irq = 4 },
-	{ .base = 0x2f8, .irq = 3 },
-	{ .base = 0x3e8, .irq = 4 },
-	{ .base = 0x2e8, .irq = 3 },
+static struct uart ports[UART_ALL] = {
+	{ .place = { .base = 0x3f8, .stride_bytes = 1 }, .irq = 4 },
+	{ .place = { .base = 0x2f8, .stride_bytes = 1 }, .irq = 3 },
+	{ .place = { .base = 0x3e8, .stride_bytes = 1 }, .irq = 4 },
+	{ .place = { .base = 0x2e8, .stride_bytes = 1 }, .irq = 3 },
 };
 static struct uart *console;
 
-static u8 port_read(const struct uart *uart, unsigned reg) { return in8((u16)(uart->base + reg)); }
+static u8 port_read(const struct uart *uart, unsigned reg)
+{
+	const struct uart_place *place = &uart->place;
+	unsigned offset = reg * place->stride_bytes;
+
+	if (!place->memory)
+		return in8((u16)(place->base + offset));
+	if (place->stride_bytes == 4)
+		return (u8)mmio_read32(place->memory + offset);
+	return place->stride_bytes == 2 ? (u8)mmio_read16(place->memory + offset) : mmio_read8(place->memory + offset);
+}
+
 static void port_write(const struct uart *uart, unsigned reg, u64 value)
 {
-	out8((u16)(uart->base + reg), (u8)value);
+	const struct uart_place *place = &uart->place;
+	unsigned offset = reg * place->stride_bytes;
+
+	if (!place->memory)
+		out8((u16)(place->base + offset), (u8)value);
+	else if (place->stride_bytes == 4)
+		mmio_write32(place->memory + offset, (u8)value);
+	else if (place->stride_bytes == 2)
+		mmio_write16(place->memory + offset, (u8)value);
+	else
+		mmio_write8(place->memory + offset, (u8)value);
 }
 
 /* Whoever wrote last wrote the newest value, or writes again. */
@@ -97,12 +123,28 @@ static bool port_probe(struct uart *uart)
 	return is_present;
 }
 
+static u16 port_divisor(struct uart *uart)
+{
+	u16 divisor;
+
+	port_write(uart, LCR, LCR_DLAB | LCR_8N1);
+	divisor = (u16)(port_read(uart, DLL) | port_read(uart, DLM) << 8);
+	port_write(uart, LCR, LCR_8N1);
+	return divisor;
+}
+
+static void port_set_divisor(struct uart *uart, u16 divisor)
+{
+	port_write(uart, LCR, LCR_DLAB | LCR_8N1);
+	port_write(uart, DLL, divisor);
+	port_write(uart, DLM, divisor >> 8);
+	port_write(uart, LCR, LCR_8N1);
+}
+
 static void port_init(struct uart *uart)
 {
-	port_write(uart, LCR, LCR_DLAB);
-	port_write(uart, DLL, 1); /* 115200 */
-	port_write(uart, DLM, 0);
-	port_write(uart, LCR, LCR_8N1);
+	uart->is_stalled = false;
+	uart->firmware_divisor = port_divisor(uart);
 	port_write(uart, FCR, FCR_ENABLE | FCR_CLEAR | FCR_TRIGGER_8);
 	uart->has_fifo = (port_read(uart, IIR) & IIR_FIFO) == IIR_FIFO;
 	port_write(uart, MCR, MCR_DTR_RTS);
@@ -116,10 +158,44 @@ void uart_init(void)
 		if (!ports[n].is_present)
 			continue;
 		port_init(&ports[n]);
+		uart_set_baud(&ports[n], UART_BAUD);
 		if (!console)
 			console = &ports[n];
 	}
 }
+
+struct uart *uart_add(const struct uart_place *place)
+{
+	struct uart *uart = &ports[UART_COUNT];
+
+	if (uart->is_present)
+		return NULL;
+	uart->place = *place;
+	uart->is_present = port_probe(uart);
+	if (!uart->is_present)
+		return NULL;
+	port_init(uart);
+	uart->baud = place->baud;
+	return uart;
+}
+
+/* The clock of COM ports gives UART_BAUD with divisor 1; other ports may have any clock. */
+int uart_set_baud(struct uart *uart, u32 baud)
+{
+	u16 divisor = uart->firmware_divisor;
+
+	if (uart == &ports[UART_COUNT] || (baud && (baud > UART_BAUD || UART_BAUD % baud || UART_BAUD / baud > 0xffff)))
+		return -EINVAL;
+	if (baud)
+		divisor = (u16)(UART_BAUD / baud);
+	if (!divisor)
+		return -EINVAL;
+	port_set_divisor(uart, divisor);
+	uart->baud = UART_BAUD / divisor;
+	return 0;
+}
+
+u32 uart_baud(const struct uart *uart) { return uart->baud; }
 
 /* Moves received bytes to the ring while there is room; the rest waits in the port. */
 static void receive(struct uart *uart)
@@ -128,7 +204,7 @@ static void receive(struct uart *uart)
 	for (unsigned tries = 0; tries < RING_BYTES; tries++) {
 		u8 status = port_read(uart, LSR);
 
-		if (!(status & (LSR_DATA | LSR_ERRORS)))
+		if (status == LSR_NOBODY || !(status & (LSR_DATA | LSR_ERRORS)))
 			return;
 		if (status & LSR_ERRORS)
 			uart->stats.errors++;
@@ -192,7 +268,7 @@ static void line_handle(void *context)
 /* Ports without an interrupt are looked at from time to time. */
 static void poll_ports(struct timer *timer)
 {
-	for (unsigned n = 0; n < UART_COUNT; n++) {
+	for (unsigned n = 0; n < UART_ALL; n++) {
 		if (ports[n].is_present && !ports[n].has_interrupt && ports[n].notify)
 			ports[n].notify(ports[n].notify_context);
 	}
@@ -211,6 +287,8 @@ static void start_polling(void)
 
 void uart_enable_interrupts(void)
 {
+	if (ports[UART_COUNT].is_present)
+		start_polling();
 	for (unsigned first = 0; first < 2; first++) {
 		if (!ports[first].is_present && !ports[first + 2].is_present)
 			continue;
@@ -231,7 +309,7 @@ void uart_enable_interrupts(void)
 
 struct uart *uart_port(unsigned n)
 {
-	return n < UART_COUNT && ports[n].is_present ? &ports[n] : NULL;
+	return n < UART_ALL && ports[n].is_present ? &ports[n] : NULL;
 }
 
 struct uart *uart_by_name(const char *name)
@@ -243,12 +321,12 @@ struct uart *uart_by_name(const char *name)
 
 const char *uart_name(const struct uart *uart)
 {
-	static const char *const names[UART_COUNT] = { "com1", "com2", "com3", "com4" };
+	static const char *const names[UART_ALL] = { "com1", "com2", "com3", "com4", "spcr" };
 
 	return names[uart - ports];
 }
 
-u16 uart_base(const struct uart *uart) { return uart->base; }
+u16 uart_base(const struct uart *uart) { return uart->place.base; }
 
 int uart_read(struct uart *uart)
 {
@@ -283,21 +361,32 @@ size_t uart_write(struct uart *uart, const void *data, size_t bytes)
 	return count;
 }
 
+static bool wait_for_room(struct uart *uart)
+{
+	unsigned polls = uart->is_stalled ? 1 : WAIT_POLLS;
+
+	while (polls-- > 0) {
+		if (port_read(uart, LSR) & LSR_THR_EMPTY) {
+			uart->is_stalled = false;
+			return true;
+		}
+	}
+	uart->is_stalled = true;
+	return false;
+}
+
 void uart_write_wait(struct uart *uart, const void *data, size_t bytes)
 {
 	const u8 *byte = data;
 
-	for (unsigned polls = 0; bytes && polls < WAIT_POLLS; polls++) {
+	while (bytes && wait_for_room(uart)) {
 		size_t count;
 
-		if (!(port_read(uart, LSR) & LSR_THR_EMPTY))
-			continue;
 		for (count = 0; count < MIN((size_t)(uart->has_fifo ? FIFO_BYTES : 1), bytes); count++)
 			port_write(uart, THR, byte[count]);
 		uart->stats.tx_bytes += count;
 		byte += count;
 		bytes -= count;
-		polls = 0;
 	}
 }
 

@@ -15,7 +15,7 @@
 /* One port: what the driver may see of the chip. */
 static struct chip {
 	bool is_present;
-	u8 ier, lcr, mcr, divisor_low;
+	u8 ier, lcr, mcr, divisor_low, divisor_high;
 	u8 rx[FIFO];
 	unsigned rx_count;
 	bool has_overrun;
@@ -27,6 +27,7 @@ static struct chip {
 	unsigned edges;         /* requests that began by a write of IER */
 } chips[UART_COUNT];
 
+static unsigned reads; /* of any register */
 static char sent[65536]; /* what COM1's wire carried */
 static unsigned sent_count;
 
@@ -101,13 +102,14 @@ u32 fake_in(u16 port, unsigned bytes)
 	u8 value;
 
 	assert_true(index >= 0 && bytes == 1);
+	reads++;
 	if (!chip->is_present)
 		return 0xff;
 	switch (port & 7) {
 	case 0:
-		return chip_take(chip);
+		return chip->lcr & 0x80 ? chip->divisor_low : chip_take(chip);
 	case 1:
-		return chip->ier;
+		return chip->lcr & 0x80 ? chip->divisor_high : chip->ier;
 	case 2:
 		return chip_iir(chip);
 	case 5:
@@ -137,7 +139,9 @@ void fake_out(u16 port, unsigned bytes, u32 value)
 		break;
 	case 1:
 		/* Switching the interrupt on while THR is empty is news. */
-		if (!(chip->lcr & 0x80)) {
+		if (chip->lcr & 0x80) {
+			chip->divisor_high = (u8)value;
+		} else {
 			bool was_asking;
 
 			chip_receive(chip);
@@ -197,6 +201,7 @@ static int setup(void **state)
 	(void)state;
 	memset(chips, 0, sizeof(chips));
 	chips[0].is_present = chips[1].is_present = chips[2].is_present = true;
+	chips[2].divisor_low = 2;
 	clock_init(1000000);
 	uart_init();
 	uart_enable_interrupts();
@@ -357,6 +362,90 @@ static void a_port_that_dies_blocks_nobody(void **state)
 	assert_int_equal(uart_write(uart_port(0), text, sizeof(text)), 0);
 }
 
+/* Whoever writes to a dead port waits once, not at each line; and again when it lives. */
+static void a_dead_port_is_waited_for_once(void **state)
+{
+	char text[10] = "lines";
+	unsigned first;
+
+	(void)state;
+	chips[0].tx_count = FIFO;
+	reads = 0;
+	uart_write_wait(uart_port(0), text, sizeof(text));
+	first = reads;
+	assert_in_range(first, 1000, 1000000);
+	for (unsigned i = 0; i < 100; i++)
+		uart_write_wait(uart_port(0), text, sizeof(text));
+	assert_in_range(reads - first, 100, 200);
+	drain(&chips[0]);
+	sent_count = 0;
+	uart_write_wait(uart_port(0), text, sizeof(text));
+	drain(&chips[0]);
+	assert_int_equal(sent_count, sizeof(text));
+}
+
+/* An empty bus has "data" for ever, all ones. */
+static void an_empty_bus_sends_nothing(void **state)
+{
+	(void)state;
+	chips[0].is_present = false;
+	reads = 0;
+	line_handler[0](line_context[0]);
+	assert_int_equal(uart_read(uart_port(0)), -1);
+	assert_in_range(reads, 1, 1000);
+}
+
+static void has_the_speed_that_is_wanted(void **state)
+{
+	(void)state;
+	assert_int_equal(uart_baud(uart_port(0)), 115200);
+	assert_int_equal(uart_set_baud(uart_port(0), 9600), 0);
+	assert_int_equal(chips[0].divisor_low, 12);
+	assert_int_equal(chips[0].lcr, 0x03);
+	assert_int_equal(uart_baud(uart_port(0)), 9600);
+	assert_int_equal(uart_set_baud(uart_port(0), 1), -EINVAL); /* a divisor of 17 bits */
+	assert_int_equal(uart_set_baud(uart_port(0), 100000), -EINVAL);
+	assert_int_equal(uart_set_baud(uart_port(0), 230400), -EINVAL);
+	assert_int_equal(uart_set_baud(uart_port(0), 300), 0);
+	assert_int_equal(chips[0].divisor_low | chips[0].divisor_high << 8, 384);
+	/* What firmware had: COM3 came with 57600, see setup. */
+	assert_int_equal(uart_set_baud(uart_port(2), 0), 0);
+	assert_int_equal(chips[2].divisor_low, 2);
+	assert_int_equal(uart_baud(uart_port(2)), 57600);
+	/* COM2 was never set up. */
+	assert_int_equal(uart_set_baud(uart_port(1), 0), -EINVAL);
+	assert_int_equal(uart_baud(uart_port(1)), 115200);
+}
+
+/* Registers four bytes apart, as a chip on a system's own bus has them: here memory that never sends. */
+static void firmware_may_name_a_port_in_memory(void **state)
+{
+	static u32 registers[8];
+	struct uart_place place = { .memory = (volatile u8 *)registers, .stride_bytes = 4, .baud = 9600 };
+	struct uart *uart;
+
+	(void)state;
+	assert_null(uart_port(UART_COUNT));
+	assert_null(uart_add(&place)); /* it does not answer in loop mode */
+	registers[6] = 0x90;
+	uart = uart_add(&place);
+	assert_non_null(uart);
+	assert_ptr_equal(uart_port(UART_COUNT), uart);
+	assert_string_equal(uart_name(uart), "spcr");
+	assert_null(uart_by_name("spcr"));
+	assert_int_equal(registers[3], 0x03);
+	assert_int_equal(registers[4], 0x03);
+	assert_int_equal(uart_baud(uart), 9600);
+	assert_int_equal(uart_set_baud(uart, 115200), -EINVAL);
+	registers[5] = 0x60;
+	assert_int_equal(uart_write(uart, "x", 1), 1);
+	assert_int_equal(registers[0], 'x');
+	registers[5] = 0;
+	assert_int_equal(uart_write(uart, "y", 1), 0);
+	assert_int_equal(registers[0], 'x');
+	assert_null(uart_add(&place)); /* there is one */
+}
+
 static void without_interrupt_ports_are_polled(void **state)
 {
 	(void)state;
@@ -387,6 +476,10 @@ int main(void)
 		cmocka_unit_test_setup(an_endless_sender_is_not_lost, setup),
 		cmocka_unit_test_setup(overruns_are_counted, setup),
 		cmocka_unit_test_setup(a_port_that_dies_blocks_nobody, setup),
+		cmocka_unit_test_setup(a_dead_port_is_waited_for_once, setup),
+		cmocka_unit_test_setup(an_empty_bus_sends_nothing, setup),
+		cmocka_unit_test_setup(has_the_speed_that_is_wanted, setup),
+		cmocka_unit_test_setup(firmware_may_name_a_port_in_memory, setup),
 		cmocka_unit_test_setup(without_interrupt_ports_are_polled, setup),
 	};
 
