@@ -35,7 +35,7 @@ void vmx_give(struct vmx_vcpu *vcpu)
 		cpu->current = NULL;
 }
 
-/* Exits set the limits of GDTR and IDTR to FFFFH (SDM 3C 28.5.2); nothing in Tern goes by them. */
+/* RSP and RIP are entry.S's. Exits set the limits of GDTR and IDTR to FFFFH (SDM 3C 28.5.2); nothing in Tern goes by them. */
 void vmx_write_host_state(struct vmx_vcpu *vcpu)
 {
 	const struct percpu *percpu = this_percpu();
@@ -60,6 +60,5 @@ void vmx_write_host_state(struct vmx_vcpu *vcpu)
 	vmwrite(HOST_SYSENTER_CS, 0);
 	vmwrite(HOST_SYSENTER_ESP, 0);
 	vmwrite(HOST_SYSENTER_EIP, 0);
-	vmwrite(HOST_RIP, (u64)vmx_exit_point);
 	vcpu->host_cpu = this_cpu();
 }

@@ -216,7 +216,7 @@ enum vmcs_field {
 	HOST_IDTR_BASE = 0x6c0e,
 	HOST_SYSENTER_ESP = 0x6c10,
 	HOST_SYSENTER_EIP = 0x6c12,
-	HOST_RSP = 0x6c14,               /* entry.S has this number, too */
+	HOST_RSP = 0x6c14,               /* entry.S has these two numbers, too */
 	HOST_RIP = 0x6c16,
 };
 

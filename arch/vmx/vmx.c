@@ -86,19 +86,6 @@ static void write_if_changed(enum vmcs_field field, u64 *is, u64 wanted)
 	vmwrite(field, wanted);
 }
 
-/* The guest's IA32_SPEC_CTRL is in force inside the guest only. */
-static enum vmx_result run(struct vmx_vcpu *vcpu)
-{
-	enum vmx_result result;
-
-	if (UNLIKELY(vcpu->spec_ctrl))
-		wrmsr(MSR_SPEC_CTRL, vcpu->spec_ctrl);
-	result = (enum vmx_result)vmx_run(vcpu->hv.gpr, &vcpu->host_rsp, vcpu->is_launched);
-	if (UNLIKELY(vcpu->spec_ctrl))
-		wrmsr(MSR_SPEC_CTRL, 0);
-	return result;
-}
-
 static void collect(struct vmx_vcpu *vcpu)
 {
 	struct hv_vcpu *hv = &vcpu->hv;
@@ -127,7 +114,7 @@ static void vmx_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 	write_if_changed(GUEST_RSP, &vcpu->rsp, hv->gpr[RSP]);
 	write_if_changed(GUEST_RFLAGS, &vcpu->rflags, hv->rflags);
 
-	result = run(vcpu);
+	result = (enum vmx_result)vmx_run(hv->gpr, &vcpu->host_rsp, vcpu->is_launched, vcpu->spec_ctrl);
 
 	hv->exit_count++;
 	if (UNLIKELY(result != VMX_OK)) {

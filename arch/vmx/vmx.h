@@ -155,8 +155,7 @@ void vmx_load_pdptes(const struct vmx_vcpu *vcpu, u64 cr3);
 
 /*
  * entry.S: one VMLAUNCH or VMRESUME. gpr is hv_vcpu.gpr, of which RSP is in the VMCS; *host_rsp is
- * what HOST_RSP is. Interrupts are off before and after. What came of it is an enum vmx_result;
- * VMX_OK: there was an exit.
+ * what HOST_RSP is; guest_spec_ctrl is the guest's IA32_SPEC_CTRL. Interrupts are off before and
+ * after. What came of it is an enum vmx_result; VMX_OK: there was an exit.
  */
-int vmx_run(u64 *gpr, u64 *host_rsp, bool is_launched);
-extern const char vmx_exit_point[];
+int vmx_run(u64 *gpr, u64 *host_rsp, bool is_launched, u64 guest_spec_ctrl);
