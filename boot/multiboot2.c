@@ -12,6 +12,7 @@
 #include "boot/collect.h"
 
 #define TAG_ALIGN 8
+#define NAME_BYTES (BOOT_FILE_NAME_MAX + 1) /* one more than fits, so that it is told */
 #define RSDP_MAX 64 /* ACPI 5.2.5.3: 36 bytes; a later revision may have more */
 
 /* The core reads the copy of the ACPI root pointer here: the original's place is not told. */
@@ -58,15 +59,23 @@ static const char *string_of(const struct multiboot2_tag *tag, u32 offset)
 	return string + offset;
 }
 
-static const char *last_component(const char *path)
+/*
+ * A file's name from a module's string. GRUB puts a string with a space in quotes, and a backslash
+ * before each quote that is the string's own (grub-core/lib/cmdline.c).
+ */
+static void copy_name(char *to, u32 size, const char *string)
 {
-	const char *name = path;
+	u32 length = 0;
 
-	for (; *path; path++) {
-		if (*path == '/')
-			name = path + 1;
+	for (; *string && length < size - 1; string++) {
+		if (*string == '/')
+			length = 0;
+		else if (*string == '\\' && string[1])
+			to[length++] = *++string;
+		else if (*string != '"')
+			to[length++] = *string;
 	}
-	return name;
+	to[length] = '\0';
 }
 
 static void convert_memory(const struct multiboot2_info *start)
@@ -84,9 +93,10 @@ static void convert_memory(const struct multiboot2_info *start)
 
 static void convert_module(const struct multiboot2_module *module)
 {
-	const char *name = last_component(string_of(&module->tag, sizeof(*module)));
+	char name[NAME_BYTES];
 	u64 bytes = module->end - module->start;
 
+	copy_name(name, sizeof(name), string_of(&module->tag, sizeof(*module)));
 	if (module->end < module->start || !collect_is_mapped(module->start, bytes)) {
 		collect_complain("the multiboot2 loader gave a module that lies nowhere: it is ignored");
 		return;

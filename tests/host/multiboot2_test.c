@@ -168,6 +168,44 @@ static void a_module_without_a_name_is_an_archive(void **state)
 	assert_int_equal(type_at(info, (u64)module_data), BOOT_MEM_LOADED);
 }
 
+static void names_are_freed_of_path_and_quotes(void **state)
+{
+	static const char *const names[][2] = {
+		{ "/a/b/c", "c" }, { "\"odd name.bin\"", "odd name.bin" }, { "it\\'s", "it's" }, { "\"/x y/z\"", "z" },
+		{ "tail\\", "tail\\" },
+	};
+	const struct boot_file *file;
+	const struct boot_info *info;
+	u32 i;
+
+	(void)state;
+	add_memory(24);
+	for (i = 0; i < ARRAY_COUNT(names); i++)
+		add_module((u64)module_data, (u64)module_data + 1, names[i][0]);
+	end();
+	info = convert();
+	assert_string_equal(complaint(info), "");
+	assert_int_equal(info->file_count, ARRAY_COUNT(names));
+	file = linked(info->file);
+	for (i = 0; i < ARRAY_COUNT(names); i++)
+		assert_string_equal(file[i].name, names[i][1]);
+}
+
+static void a_long_name_is_told(void **state)
+{
+	char name[BOOT_FILE_NAME_MAX + 1] = { 0 };
+	const struct boot_info *info;
+
+	(void)state;
+	memset(name, 'n', BOOT_FILE_NAME_MAX);
+	add_memory(24);
+	add_module((u64)module_data, (u64)module_data + 1, name);
+	end();
+	info = convert();
+	assert_non_null(strstr(complaint(info), "64 characters or more"));
+	assert_int_equal(info->file_count, 0);
+}
+
 static void a_nameless_module_that_is_none_is_told(void **state)
 {
 	(void)state;
@@ -352,6 +390,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(good_information_arrives, setup),
 		cmocka_unit_test_setup(a_module_without_a_name_is_an_archive, setup),
+		cmocka_unit_test_setup(names_are_freed_of_path_and_quotes, setup),
+		cmocka_unit_test_setup(a_long_name_is_told, setup),
 		cmocka_unit_test_setup(a_nameless_module_that_is_none_is_told, setup),
 		cmocka_unit_test_setup(pixels_and_text_are_understood, setup),
 		cmocka_unit_test_setup(a_foreign_loader_is_told, setup),
