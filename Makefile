@@ -5,7 +5,7 @@
 # make test     everything, what CI runs; installs what it misses (tools/setup)
 # make demo     two Terns, one guest, one move
 # make bench    what the README's figures come from
-# make image    build/tern.img, for a USB stick
+# make image    build/tern.iso, for USB stick, disk and CD (needs GRUB: tools/setup), and SHA256SUMS
 # make layouts  record the layout of state that migrates, after thinking about versions
 # make unit-X   one host test; also: objects files guests clean
 #
@@ -322,13 +322,17 @@ run-soak: all guests
 
 # --- Release ----------------------------------------------------------------------------
 
-# A FAT image to write on a USB stick; FILES go to \tern beside the loader.
+# One image for USB stick, disk and CD, UEFI and BIOS; FILES and ROOM for more (in MiB) in its FAT volume.
+# BOOTX64.EFI alone is what a machine starts from the network.
+ROOM := 64
+RELEASE := tern.iso BOOTX64.EFI tern.elf
 .PHONY: image clean
-image: build/tern.img
-build/tern.img: $(B)/BOOTX64.EFI FORCE
+image: build/SHA256SUMS
+build/SHA256SUMS: build/tern.iso
+	$(Q)cd build && sha256sum $(RELEASE) >SHA256SUMS
+build/tern.iso: $(B)/BOOTX64.EFI FORCE
 	$(call say,IMAGE,$@)
-	$(Q)tools/pack $@ $(FILES)
-	$(Q)cd build && sha256sum $(@F) BOOTX64.EFI tern.elf >SHA256SUMS
+	$(Q)tools/pack --room $(ROOM) $@ $(FILES)
 
 clean:
 	rm -rf build build-clang

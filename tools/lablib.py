@@ -16,14 +16,13 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILD = Path(os.environ.get("TERN_BUILD", ROOT / "build"))
+from media import BUILD, ROOT, ToolError, write_cpio, write_image, write_volume
+
 PROMPT = re.compile(rb"tern:[^\s>]+> $")
 OVMF_PAIRS = [("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"), ("OVMF_CODE.fd", "OVMF_VARS.fd")]
 
 
-class LabError(Exception):
-    """What went wrong, why, and what to do, in one sentence."""
+LabError = ToolError
 
 
 def parse_size(text):
@@ -53,38 +52,6 @@ def host_config(number, hosts, mtu, conf):
             if peer != number:
                 lines += [f"[peer host{peer}]", f"address = {host_address(peer)}"]
     return "\n".join(lines) + "\n" + extra
-
-
-def write_cpio(path, files):
-    """A newc archive of {name: bytes or Path}: what a PVH boot takes for its boot volume."""
-    with open(path, "wb") as out:
-        def member(name, data):
-            name = name.encode() + b"\0"
-            fields = [0, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0]
-            out.write(b"070701" + b"".join(b"%08X" % f for f in fields) + name)
-            out.write(b"\0" * (-out.tell() % 4) + data)
-            out.write(b"\0" * (-out.tell() % 4))
-        for name, data in files.items():
-            member(name, data if isinstance(data, bytes) else Path(data).read_bytes())
-        member("TRAILER!!!", b"")
-
-
-def write_esp(path, files):
-    """A FAT image that boots our loader, with the files in its folder tern."""
-    sizes = [len(d) if isinstance(d, bytes) else Path(d).stat().st_size for d in files.values()]
-    mib = 48 + (sum(sizes) + (BUILD / "BOOTX64.EFI").stat().st_size) * 11 // 10 // 2**20
-    path.unlink(missing_ok=True)
-    run = lambda *args, **kw: subprocess.run(args, check=True, stdout=subprocess.DEVNULL, **kw)
-    with open(path, "wb") as image:
-        image.truncate(mib * 2**20)
-    run("mformat", "-i", str(path), "-F", "-v", "TERN", "::")
-    run("mmd", "-i", str(path), "::EFI", "::EFI/BOOT", "::tern")
-    run("mcopy", "-i", str(path), str(BUILD / "BOOTX64.EFI"), "::EFI/BOOT/BOOTX64.EFI")
-    for name, data in files.items():
-        if isinstance(data, bytes):
-            run("mcopy", "-i", str(path), "-", f"::tern/{name}", input=data)
-        else:
-            run("mcopy", "-i", str(path), str(data), f"::tern/{name}")
 
 
 def find_ovmf():
@@ -269,8 +236,6 @@ class Lab:
         """
         if cpu != "amd":
             raise LabError("--cpu intel: this version of Tern has no VT-x back end yet: use --cpu amd")
-        if boot == "bios":
-            raise LabError("--boot bios: this version of Tern has no BIOS boot image yet: use --boot uefi or pvh")
         for need in ("tern.elf", "BOOTX64.EFI"):
             if not (BUILD / need).exists():
                 raise LabError(f"{BUILD / need} is missing: run make first")
@@ -336,23 +301,16 @@ class Lab:
     def _qemu_command(self, number, cpus, mem, nic, boot, accel, relay, hosts, volume, cpu_model,
                       user_net):
         folder = self.dir / f"host{number}"
-        # Machine and devices are written out so that each QEMU release gives the same hardware.
-        command = ["qemu-system-x86_64", "-name", f"host{number}", "-machine", "pc", "-accel",
-                   "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu_model or qemu_cpu(accel),
-                   "-smp", str(cpus), "-m", str(parse_size(mem)), "-nodefaults", "-no-user-config", "-display", "none",
-                   "-chardev", f"socket,id=com1,path={folder}/console,server=on,wait=off,logfile={folder}/log",
-                   "-serial", "chardev:com1",
-                   "-chardev", f"socket,id=com2,path={folder}/com2,server=on,wait=off", "-serial", "chardev:com2"]
+        command = self._machine_arguments(folder, cpus, mem, accel, cpu_model)
         if boot == "pvh":
             write_cpio(folder / "files.cpio", volume)
             command += ["-kernel", str(BUILD / "tern.elf"), "-initrd", str(folder / "files.cpio")]
+        elif boot == "bios":
+            write_image(folder / "tern.iso", volume)
+            command += ["-drive", f"if=ide,format=raw,file={folder}/tern.iso"]
         else:
-            code, variables = find_ovmf()
-            shutil.copy(variables, folder / "ovmf_vars.fd")
-            write_esp(folder / "esp.img", volume)
-            command += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
-                        "-drive", f"if=pflash,format=raw,file={folder}/ovmf_vars.fd",
-                        "-drive", f"if=ide,format=raw,file={folder}/esp.img"]
+            write_volume(folder / "esp.img", volume)
+            command += self._ovmf_arguments(folder) + ["-drive", f"if=ide,format=raw,file={folder}/esp.img"]
         device = {"virtio-net": "virtio-net-pci"}.get(nic, nic)
         mac = f"52:54:00:4d:00:{number:02x}"
         if relay:
@@ -363,6 +321,35 @@ class Lab:
         else:
             wire = f"stream,id=n0,server={'on' if number == 1 else 'off'},addr.type=unix,addr.path={self.dir}/direct"
         return command + ["-netdev", wire, "-device", f"{device},netdev=n0,mac={mac},romfile="]
+
+    @staticmethod
+    def _machine_arguments(folder, cpus, mem, accel, cpu_model):
+        """Machine and devices are written out so that each QEMU release gives the same hardware."""
+        return ["qemu-system-x86_64", "-name", folder.name, "-machine", "pc", "-accel",
+                "kvm" if accel == "kvm" else "tcg,thread=multi", "-cpu", cpu_model or qemu_cpu(accel),
+                "-smp", str(cpus), "-m", str(parse_size(mem)), "-nodefaults", "-no-user-config", "-display", "none",
+                "-chardev", f"socket,id=com1,path={folder}/console,server=on,wait=off,logfile={folder}/log",
+                "-serial", "chardev:com1",
+                "-chardev", f"socket,id=com2,path={folder}/com2,server=on,wait=off", "-serial", "chardev:com2"]
+
+    @staticmethod
+    def _ovmf_arguments(folder):
+        code, variables = find_ovmf()
+        shutil.copy(variables, folder / "ovmf_vars.fd")
+        return ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
+                "-drive", f"if=pflash,format=raw,file={folder}/ovmf_vars.fd"]
+
+    def boot_medium(self, firmware, arguments, mem="512M", prompt=True, timeout=90):
+        """One host, host1, started by "uefi" or "bios" from what the QEMU arguments name, and no network else."""
+        folder = self.dir / "host1"
+        folder.mkdir(parents=True)
+        command = self._machine_arguments(folder, 1, mem, "tcg", None) + arguments
+        if firmware == "uefi":
+            command += self._ovmf_arguments(folder)
+        self._spawn(folder, command, [folder / "com2"])
+        if prompt:
+            self._await_prompt(self.host(1), timeout)
+        return self
 
     def _await_prompt(self, host, timeout):
         end = time.monotonic() + timeout
