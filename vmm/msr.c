@@ -8,6 +8,8 @@
  */
 #include "kernel/bits.h"
 #include "kernel/errno.h"
+#include "vmm/dev/kvmclock.h"
+#include "vmm/dev/lapic.h"
 #include "vmm/msr.h"
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
@@ -159,6 +161,9 @@ static bool tsc_write(struct vcpu *vcpu, u32 index, u64 value)
 {
 	vcpu->tsc_adjust = index == MSR_TSC ? value - vtime_tsc_now(vcpu->vm) : value;
 	vcpu->want_tsc_load = true;
+	/* Who counts by this TSC counts anew. SDM 3A 11.5.4.1: a deadline is a value of the TSC, not a time. */
+	kvmclock_update(vcpu);
+	lapic_timer_update(vcpu->vm->lapic[vcpu->index]);
 	return true;
 }
 

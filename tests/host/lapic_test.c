@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The local APIC: priorities, timer modes, the two windows, IPIs and destinations (SDM 3A 11). */
-/* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/platform.c
+/* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/msr.c vmm/platform.c
  * vmm/dev/acpi_pm.c vmm/dev/apic_bus.c vmm/dev/calendar.c vmm/dev/device_timer.c vmm/dev/ioapic.c
  * vmm/dev/kvmclock.c vmm/dev/lapic.c vmm/dev/lapic_timer.c vmm/dev/pci.c vmm/dev/pic.c vmm/dev/pit.c
  * vmm/dev/reset.c vmm/dev/rtc.c vmm/dev/uart.c */
@@ -9,6 +9,8 @@
 
 #define X2APIC(offset) (0x800u + (offset) / 16)
 #define APIC_BASE 0x1b
+#define TSC 0x10
+#define TSC_ADJUST 0x3b
 #define TSC_DEADLINE 0x6e0
 
 static struct fake_vm *f;
@@ -252,6 +254,38 @@ static void due_while_an_interrupt_is_near(void **state)
 	assert_false(vm_is_due(&f->vm, NS_PER_SEC));
 }
 
+/* SDM 3A 11.5.4.1: the deadline is reached when the TSC says so, whoever set the TSC. */
+static void a_written_tsc_moves_the_deadline(void **state)
+{
+	u64 now;
+
+	(void)state;
+	wr(0x320, 0x40060);
+	assert_true(guest_rdmsr(f, 0, TSC, &now));
+	assert_true(guest_wrmsr(f, 0, TSC_DEADLINE, now + 7000));
+	assert_true(guest_wrmsr(f, 0, TSC, now + 5000));
+	run(1900);
+	assert_int_equal(guest_take(f, 0), -1);
+	run(200);
+	assert_int_equal(guest_take(f, 0), 0x60);
+	fake_eoi(f, 0);
+	/* Set back: later than armed. Set beyond the deadline: at once. */
+	assert_true(guest_wrmsr(f, 0, TSC, 0));
+	assert_true(guest_wrmsr(f, 0, TSC_DEADLINE, 3000));
+	assert_true(guest_wrmsr(f, 0, TSC, 0));
+	run(2900);
+	assert_int_equal(guest_take(f, 0), -1);
+	run(200);
+	assert_int_equal(guest_take(f, 0), 0x60);
+	fake_eoi(f, 0);
+	assert_true(guest_wrmsr(f, 0, TSC_DEADLINE, NS_PER_SEC));
+	assert_true(guest_rdmsr(f, 0, TSC_ADJUST, &now));
+	assert_true(guest_wrmsr(f, 0, TSC_ADJUST, now + NS_PER_SEC));
+	assert_int_equal(guest_take(f, 0), 0x60);
+	fake_eoi(f, 0);
+	assert_true(guest_wrmsr(f, 0, TSC_ADJUST, 0));
+}
+
 static void software_disable_masks_and_refuses(void **state)
 {
 	(void)state;
@@ -475,6 +509,7 @@ int main(void)
 		TEST(masked_timer_costs_nothing_and_counts),
 		TEST(deadline_timer_follows_the_guests_tsc),
 		TEST(due_while_an_interrupt_is_near),
+		TEST(a_written_tsc_moves_the_deadline),
 		TEST(software_disable_masks_and_refuses),
 		TEST(errors_gather_until_latched),
 		TEST(init_and_sipi_start_another_cpu),

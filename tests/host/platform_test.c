@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ACPI fixed hardware and tables, reset ports, the KVM clock: what the guest finds beside the old PC. */
-/* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/platform.c
+/* SOURCES: kernel/timer.c kernel/clock.c vmm/bus.c vmm/device.c vmm/irq.c vmm/vtime.c vmm/msr.c vmm/platform.c
  * vmm/dev/acpi_pm.c vmm/dev/apic_bus.c vmm/dev/calendar.c vmm/dev/device_timer.c vmm/dev/ioapic.c
  * vmm/dev/kvmclock.c vmm/dev/lapic.c vmm/dev/lapic_timer.c vmm/dev/pci.c vmm/dev/pic.c vmm/dev/pit.c
  * vmm/dev/reset.c vmm/dev/rtc.c vmm/dev/uart.c vmm/acpi_tables.c */
@@ -207,6 +207,27 @@ static void kvm_clock_is_vm_time(void **state)
 	assert_in_range(vtime_now_ns(&f->vm), 5 * NS_PER_SEC, 5 * NS_PER_SEC + 100000);
 }
 
+static void kvm_clock_goes_on_when_the_tsc_is_written(void **state)
+{
+	u32 version;
+
+	(void)state;
+	assert_true(guest_wrmsr(f, 1, SYSTEM_TIME, 0x1001));
+	wait_ns(NS_PER_SEC);
+	memcpy(&version, f->ram + 0x1000, 4);
+	assert_true(guest_wrmsr(f, 1, 0x10, 0)); /* IA32_TSC */
+	assert_int_not_equal(*(u32 *)(f->ram + 0x1000), version);
+	assert_int_equal(pvclock_ns(1, 0x1000), vtime_now_ns(&f->vm));
+	wait_ns(NS_PER_SEC);
+	assert_true(guest_wrmsr(f, 1, 0x3b, 1ull << 40)); /* IA32_TSC_ADJUST */
+	assert_int_equal(pvclock_ns(1, 0x1000), vtime_now_ns(&f->vm));
+	/* Nothing is written for a vCPU that has switched its clock off. */
+	assert_true(guest_wrmsr(f, 1, SYSTEM_TIME, 0));
+	memcpy(&version, f->ram + 0x1000, 4);
+	assert_true(guest_wrmsr(f, 1, 0x10, 0));
+	assert_int_equal(*(u32 *)(f->ram + 0x1000), version);
+}
+
 static void kvm_clock_off_and_bad_addresses(void **state)
 {
 	u64 value;
@@ -364,6 +385,7 @@ int main(void)
 		TEST(each_way_to_reset),
 		TEST(pci_has_a_host_bridge_and_no_more),
 		TEST(kvm_clock_is_vm_time),
+		TEST(kvm_clock_goes_on_when_the_tsc_is_written),
 		TEST(kvm_clock_off_and_bad_addresses),
 		TEST(wall_clock),
 		TEST(tables_are_linked_and_sum_up),

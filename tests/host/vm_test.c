@@ -13,6 +13,8 @@
 #include "kernel/errno.h"
 #include "kernel/heap.h"
 #include "kernel/timer.h"
+#include "vmm/dev/kvmclock.h"
+#include "vmm/dev/lapic.h"
 #include "vmm/insn.h"
 #include "vmm/irq.h"
 #include "vmm/load.h"
@@ -76,6 +78,8 @@ int irq_blocked_vector(struct vcpu *vcpu)
 	return -1;
 }
 void irq_accept(struct vcpu *vcpu, int vector) { (void)vcpu, (void)vector; }
+void kvmclock_update(struct vcpu *vcpu) { (void)vcpu; }
+void lapic_timer_update(struct device *dev) { (void)dev; }
 u8 irq_get_tpr(struct vcpu *vcpu)
 {
 	(void)vcpu;

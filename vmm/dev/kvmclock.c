@@ -3,9 +3,10 @@
  * The KVM clock (Linux Documentation/virt/kvm/x86/msr.rst, cpuid.rst): a page of guest memory in which a
  * guest reads VM time off its TSC, exactly, without an exit.
  *
- * The numbers are those of vtime's own formula, so the guest's clock is VM time. They change only
- * while VM time stands still (pause, move): start() writes them anew. The guest reads between two
- * equal, even versions; the version is odd while the rest is being written.
+ * The numbers are those of vtime's own formula, so the guest's clock is VM time. They change
+ * while VM time stands still (pause, move): start() writes them anew; and when the vCPU writes its TSC:
+ * VM time goes on as if it had not. The guest reads between two equal, even versions; the version
+ * is odd while the rest is being written.
  */
 #include "vmm/dev/kvmclock.h"
 #include "kernel/bits.h"
@@ -168,6 +169,14 @@ static void kvmclock_start(struct device *dev)
 {
 	if (((struct kvmclock_state *)dev->state)->system_time & SYSTEM_TIME_ENABLED)
 		write_time(dev);
+}
+
+void kvmclock_update(struct vcpu *vcpu)
+{
+	struct device *dev = vm_device(vcpu->vm, &kvmclock_type, vcpu->index);
+
+	if (dev && dev->is_started)
+		kvmclock_start(dev);
 }
 
 static void kvmclock_stop(struct device *dev) { (void)dev; }

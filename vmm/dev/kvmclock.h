@@ -4,4 +4,9 @@
 
 #include "vmm/device.h"
 
+struct vcpu;
+
 extern const struct device_type kvmclock_type;
+
+/* The vCPU's TSC was set to another value: its page says so at once. */
+void kvmclock_update(struct vcpu *vcpu);
