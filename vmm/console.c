@@ -22,7 +22,6 @@
 #include "vmm/vm.h"
 
 #define SCROLLBACK_BYTES (64 * KIB)
-#define INPUT_BYTES 256u
 #define PORT_RING_BYTES 4096u
 #define ROOM_BYTES (PORT_RING_BYTES / 2) /* free before a guest that waits may go on */
 #define SHOW_BYTES 512u                   /* to the shell in one go */
@@ -45,8 +44,6 @@ struct vm_console {
 	u64 head;            /* bytes ever put into the scrollback */
 	u64 shown;           /* of these, what the shell has seen */
 	bool want_show;      /* the services have been asked to show the rest */
-	u32 input_head, input_tail;
-	u8 input[INPUT_BYTES];
 	u8 scrollback[SCROLLBACK_BYTES];
 };
 
@@ -196,27 +193,21 @@ bool console_put(struct vm *vm, u8 byte)
 
 int console_get(struct vm *vm)
 {
-	struct vm_console *console = vm->console;
+	const struct vm_console *console = vm->console;
 
-	if (!console)
-		return -1;
-	if (console->input_tail != console->input_head)
-		return console->input[console->input_tail++ % INPUT_BYTES];
-	return console->port ? uart_read(console->port->uart) : -1;
+	return console && console->port ? uart_read(console->port->uart) : -1;
 }
 
 /* --- The operator's side ------------------------------------------------------------------------ */
 
-static void type(struct vm *vm, u8 byte)
+static bool type(struct vm *vm, u8 byte)
 {
-	struct vm_console *console = vm->console;
+	bool is_taken;
 
 	lock_take(&vm->lock);
-	if (console->input_head - console->input_tail < INPUT_BYTES)
-		console->input[console->input_head++ % INPUT_BYTES] = byte;
-	if (vm->uart)
-		uart_poll(vm->uart);
+	is_taken = vm->uart && uart_feed(vm->uart, byte);
 	lock_give(&vm->lock);
+	return is_taken;
 }
 
 static void detach(struct vm *vm, enum cmd_result result)
@@ -233,11 +224,10 @@ static void raw(struct shell *shell, u8 byte, void *context)
 {
 	struct vm *vm = context;
 
-	(void)shell;
 	if (byte == KEY_LEAVE)
 		detach(vm, CMD_OK);
-	else
-		type(vm, byte);
+	else if (!type(vm, byte))
+		shell_write(shell, "\a", 1);
 }
 
 /* Copies what the shell has not seen, at most SHOW_BYTES; counts what was overwritten before. */

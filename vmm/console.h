@@ -34,7 +34,7 @@ const char *console_port_name(const struct vm *vm);
 
 /* The guest sends a byte; false: no room now, uart_poll is called when there is. vm->lock held, any CPU. */
 bool console_put(struct vm *vm, u8 byte);
-/* The next byte for the guest, or -1. vm->lock held, any CPU. */
+/* The next byte from the port, or -1. vm->lock held, any CPU. */
 int console_get(struct vm *vm);
 
 /* Shows the end of the scrollback, then what comes, and types into the guest until Ctrl-]. CPU 0. CMD_RUNNING. */

@@ -284,6 +284,54 @@ static void clearing_a_fifo(void **state)
 	assert_int_equal(fake_count(f, EVENT_OUTPUT, 0), 0);
 }
 
+/* Typed by an operator, or come in at the port, and not taken before the machine stops. */
+static void input_stays_with_the_guest(void **state)
+{
+	u8 image[8192];
+	struct fake_vm *twin;
+
+	(void)state;
+	open_port();
+	for (u32 i = 0; i < 5000; i++)
+		assert_int_equal(uart_feed(f->vm.uart, (u8)(i * 7)), i < 16 + 4096);
+	while (interrupted())
+		;
+	for (u32 i = 0; i < 100; i++)
+		assert_int_equal(in(RBR), (u8)(i * 7));
+	f->input[f->input_count++] = 'x';
+	fake_vm_stop(f);
+	assert_int_equal(f->input_count, 0);
+	assert_in_range(uart_type.state_bytes, 4096, sizeof(image));
+	memcpy(image, f->vm.uart->state, uart_type.state_bytes);
+	/* Here, as if the move had failed, and there. */
+	twin = fake_vm_create(1);
+	memcpy(twin->vm.uart->state, image, uart_type.state_bytes);
+	fake_vm_start(twin);
+	fake_vm_start(f);
+	for (u32 i = 100; i < 16 + 4096; i++) {
+		assert_int_equal(in(RBR), (u8)(i * 7));
+		assert_int_equal(guest_in8(twin, RBR), (u8)(i * 7));
+	}
+	assert_int_equal(in(RBR), 'x');
+	assert_int_equal(guest_in8(twin, RBR), 'x');
+	assert_int_equal(in(LSR) & 1, 0);
+	fake_vm_destroy(twin);
+}
+
+static void input_outlives_a_reset(void **state)
+{
+	(void)state;
+	for (const char *at = "reboot\nroot\n"; *at; at++)
+		uart_feed(f->vm.uart, (u8)*at);
+	assert_int_equal(in(RBR), 'r'); /* without a FIFO, one byte is in the chip */
+	fake_vm_stop(f);
+	uart_type.reset(f->vm.uart);
+	uart_feed(f->vm.uart, '!');
+	fake_vm_start(f);
+	for (const char *at = "boot\nroot\n!"; *at; at++)
+		assert_int_equal(in(RBR), *at);
+}
+
 /* A move waits a moment for the end of a line that is being sent. */
 static void busy_while_a_driver_has_more_to_say(void **state)
 {
@@ -314,6 +362,8 @@ int main(void)
 		TEST(modem_lines_report_changes_once),
 		TEST(out2_gates_the_interrupt),
 		TEST(clearing_a_fifo),
+		TEST(input_stays_with_the_guest),
+		TEST(input_outlives_a_reset),
 	};
 
 	return cmocka_run_group_tests_name("uart", tests, NULL, NULL);

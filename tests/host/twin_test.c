@@ -268,7 +268,10 @@ static void do_access(struct fake_vm *f, const struct op *op)
 		fake_record(&f->vm, EVENT_READ, op->vcpu, done);
 		break;
 	case OP_TYPE:
-		if (f->input_count < FAKE_INPUT_MAX)
+		/* At the port, or by an operator. */
+		if (op->value & 1)
+			uart_feed(f->vm.uart, (u8)op->value);
+		else if (f->input_count < FAKE_INPUT_MAX)
 			f->input[f->input_count++] = (u8)op->value;
 		break;
 	case OP_ROOM:
@@ -328,6 +331,7 @@ static struct fake_vm *move(struct fake_vm *f)
 	struct list *to = twin->vm.devices.next;
 
 	fake_vm_stop(f);
+	assert_int_equal(f->input_count, 0); /* the twin's port has nothing of it */
 	list_for_each(from, &f->vm.devices, struct device, link) {
 		struct device *dev = list_entry(to, struct device, link);
 
@@ -338,8 +342,6 @@ static struct fake_vm *move(struct fake_vm *f)
 		to = to->next;
 	}
 	memcpy(twin->ram, f->ram, SEEN_RAM_BYTES);
-	memcpy(twin->input, f->input, sizeof(f->input));
-	twin->input_count = f->input_count;
 	for (u32 i = 0; i < VCPUS; i++)
 		twin->vcpus[i].tsc_adjust = f->vcpus[i].tsc_adjust; /* goes with the vCPU's state */
 	twin->output_room = f->output_room;

@@ -6,6 +6,9 @@
  * byte stays in the transmit FIFO and THRE stays low, so the guest waits and nothing is lost.
  * Receiving takes bytes from the console as long as the FIFO has room. A character timeout is
  * taken to have passed at once, as input comes in lumps: so there is no timer here.
+ *
+ * What was typed and the guest has not taken yet is part of the state, and so moves with the guest;
+ * stop() adds what waits at the port, which stays behind.
  */
 #include "vmm/dev/uart.h"
 #include "kernel/bits.h"
@@ -17,6 +20,7 @@
 
 #define COM1_PORT 0x3f8
 #define FIFO_BYTES 16
+#define INPUT_BYTES 4096 /* as many as arch/uart.c keeps of a port */
 
 enum {
 	RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6,
@@ -74,6 +78,9 @@ struct uart_state {
 	u8 is_tx_pending;   /* the THRE interrupt; reading IIR takes it back */
 	u8 is_line_high;
 	u8 reserved[3];
+	u16 input_first;    /* where in input the oldest byte is that waits to be received, */
+	u16 input_count;    /* and how many wait */
+	u8 input[INPUT_BYTES];
 };
 STATE_END
 
@@ -126,7 +133,29 @@ static void receive(struct uart_state *state, u8 byte)
 		state->has_overrun = 1;
 }
 
-/* Takes input from the console while there is room for it. */
+static bool input_put(struct uart_state *state, u8 byte)
+{
+	if (state->input_count == INPUT_BYTES)
+		return false;
+	state->input[(state->input_first + state->input_count++) % INPUT_BYTES] = byte;
+	return true;
+}
+
+/* The next byte for the guest, or -1. */
+static int input_get(struct device *dev)
+{
+	struct uart_state *state = dev->state;
+	u8 byte;
+
+	if (!state->input_count)
+		return console_get(dev->vm);
+	byte = state->input[state->input_first];
+	state->input_first = (state->input_first + 1) % INPUT_BYTES;
+	state->input_count--;
+	return byte;
+}
+
+/* Takes input while there is room for it. */
 static void fill(struct device *dev)
 {
 	struct uart_state *state = dev->state;
@@ -134,7 +163,7 @@ static void fill(struct device *dev)
 
 	if (state->mcr & MCR_LOOP)
 		return;
-	while (state->rx_count < fifo_room(state) && (byte = console_get(dev->vm)) >= 0)
+	while (state->rx_count < fifo_room(state) && (byte = input_get(dev)) >= 0)
 		state->rx[state->rx_count++] = (u8)byte;
 }
 
@@ -323,6 +352,14 @@ void uart_poll(struct device *dev)
 	update_line(dev);
 }
 
+bool uart_feed(struct device *dev, u8 byte)
+{
+	bool is_kept = input_put(dev->state, byte);
+
+	uart_poll(dev);
+	return is_kept;
+}
+
 static int uart_check(const void *from)
 {
 	const struct uart_state *state = from;
@@ -334,6 +371,7 @@ static int uart_check(const void *from)
 	bad |= state->fcr && !(state->fcr & FCR_ENABLE);
 	bad |= state->mcr & ~MCR_VALID;
 	bad |= (state->has_overrun | state->is_tx_pending | state->is_line_high) & ~1u;
+	bad |= state->input_first >= INPUT_BYTES || state->input_count > INPUT_BYTES;
 	return bad || state->rx_count > room || state->tx_count > room ? -EINVAL : 0;
 }
 
@@ -343,9 +381,15 @@ static int uart_attach(struct device *dev)
 	return bus_claim_ports(dev, COM1_PORT, 8);
 }
 
+/* What was typed while the machine was being reset is for whoever comes up. */
 static void uart_reset(struct device *dev)
 {
-	*(struct uart_state *)dev->state = (struct uart_state){ .msr = MSR_CONNECTED, .dll = 1, .lcr = 3 };
+	struct uart_state *state = dev->state;
+
+	memset(state, 0, offsetof(struct uart_state, input_first));
+	state->msr = MSR_CONNECTED;
+	state->dll = 1;
+	state->lcr = 3;
 }
 
 static void uart_start(struct device *dev)
@@ -356,7 +400,14 @@ static void uart_start(struct device *dev)
 	update_line(dev);
 }
 
-static void uart_stop(struct device *dev) { (void)dev; }
+static void uart_stop(struct device *dev)
+{
+	struct uart_state *state = dev->state;
+	int byte;
+
+	while (state->input_count < INPUT_BYTES && (byte = console_get(dev->vm)) >= 0)
+		input_put(state, (u8)byte);
+}
 
 /* A driver that wants to know when it may send more has not come to the end of what it is saying. */
 static bool uart_is_busy(const struct device *dev)
@@ -368,5 +419,5 @@ static bool uart_is_busy(const struct device *dev)
 
 static void uart_detach(struct device *dev) { dev->vm->uart = NULL; }
 
-DEVICE_TYPE(uart, 1, 48, .is_busy = uart_is_busy, .detach = uart_detach, .port_read = uart_port_read,
+DEVICE_TYPE(uart, 2, 4148, .is_busy = uart_is_busy, .detach = uart_detach, .port_read = uart_port_read,
 	    .port_write = uart_port_write);
