@@ -6,7 +6,6 @@
 #include "migrate/compat.h"
 
 #include "arch/hv.h"
-#include "kernel/clock.h"
 #include "kernel/errno.h"
 #include "kernel/fmt.h"
 #include "kernel/string.h"
@@ -17,8 +16,6 @@
 
 #define CPUID_ADDRESS_SIZES 0x80000008u   /* EAX 7:0: physical address width (APM 3, E.4.7) */
 #define VM_OVERHEAD_BYTES (2 * LARGE_PAGE_BYTES)
-/* A guest clock that is wrong by less than this needs no scaling (vmm/vtime.c): 0.5 %. */
-#define TSC_TOLERANCE_DIVISOR 200
 
 void compat_add(struct compat *compat, const char *code, const char *format, ...)
 {
@@ -106,7 +103,7 @@ static void check_cpu(struct compat *compat, const struct wire_offer *offer)
 		compat_add(compat, "E-CPU-ADDRESS-WIDTH",
 			   "the guest was told of %u physical address bits, this host has %u",
 			   offer->physical_bits, hv->limits.physical_bits);
-	if (!offer->tsc_khz || offer->tsc_khz > 100000000)
+	if (offer->tsc_khz < VTIME_TSC_KHZ_MIN || offer->tsc_khz > VTIME_TSC_KHZ_MAX)
 		compat_add(compat, "E-TSC", "the guest's TSC frequency is impossible (%llu kHz)",
 			   (unsigned long long)offer->tsc_khz);
 }
@@ -189,11 +186,4 @@ void compat_check_devices(struct compat *compat, struct vm *vm, const struct wir
 		compat_add(compat, "E-DEVICE-VERSION",
 			   "the guest has a device %s %u, which this host would not give it",
 			   entry[i].name, entry[i].instance);
-}
-
-bool compat_is_tsc_trapped(const struct wire_offer *offer)
-{
-	u64 apart = offer->tsc_khz > tsc_khz ? offer->tsc_khz - tsc_khz : tsc_khz - offer->tsc_khz;
-
-	return !hv->limits.tsc_ratio_max && apart > offer->tsc_khz / TSC_TOLERANCE_DIVISOR;
 }

@@ -24,5 +24,3 @@ bool compat_offer(struct vm *vm, struct wire_offer *offer, struct wire_device_en
 void compat_check(struct compat *compat, const struct wire_offer *offer, u32 bytes);
 /* The VM that was made from the offer has exactly the offered devices. */
 void compat_check_devices(struct compat *compat, struct vm *vm, const struct wire_offer *offer);
-/* It would run, but each RDTSC would be an exit. */
-bool compat_is_tsc_trapped(const struct wire_offer *offer);

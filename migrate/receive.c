@@ -15,6 +15,7 @@
 #include "migrate/migrate.h"
 #include "migrate/receipt.h"
 #include "vmm/vm.h"
+#include "vmm/vtime.h"
 
 #define HELLO_NS (3 * NS_PER_SEC)
 #define OFFER_NS (10 * NS_PER_SEC)
@@ -185,7 +186,7 @@ static void refuse(struct receive *receive, const struct compat *compat)
 
 static void accept_offer(struct receive *receive, const struct wire_offer *offer)
 {
-	struct wire_accept accept = { .is_tsc_trapped = compat_is_tsc_trapped(offer) };
+	struct wire_accept accept = { .is_tsc_trapped = vtime_would_trap(offer->tsc_khz) };
 	struct page_stats stats;
 
 	page_get_stats(&stats);

@@ -24,8 +24,6 @@
 
 #define RATIO_ONE (1ull << 32)
 #define TOLERANCE_PPM 5000
-#define TSC_KHZ_MIN 1000ull        /* 1 MHz: what check() lets a peer claim */
-#define TSC_KHZ_MAX 16000000ull
 #define WALL_NS_MAX (1ull << 62)   /* the year 2116 */
 #define VM_NS_MAX (1ull << 62)
 
@@ -89,24 +87,27 @@ static bool is_within_tolerance(u64 guest_khz, u64 host_khz)
 	return difference * 1000000 <= guest_khz * TOLERANCE_PPM;
 }
 
+static u64 ratio_to_host(u64 guest_khz) { return (guest_khz << 32) / tsc_khz; }
+
+static bool is_scalable(u64 guest_khz)
+{
+	return hv->limits.tsc_ratio_max && ratio_to_host(guest_khz) <= hv->limits.tsc_ratio_max;
+}
+
+bool vtime_would_trap(u64 guest_khz)
+{
+	return !is_scalable(guest_khz) && !is_within_tolerance(guest_khz, tsc_khz);
+}
+
 /* Chooses ratio and trap, and the rate that the guest's TSC then really has. */
 static u64 wires_choose(struct vtime_wires *wires, u64 guest_khz)
 {
-	u64 ratio = (guest_khz << 32) / tsc_khz;
+	bool is_the_hosts = guest_khz == tsc_khz ||
+			    (!is_scalable(guest_khz) && is_within_tolerance(guest_khz, tsc_khz));
 
-	wires->ratio = RATIO_ONE;
-	wires->is_trapped = false;
-	if (guest_khz == tsc_khz)
-		return guest_khz;
-	if (hv->limits.tsc_ratio_max && ratio <= hv->limits.tsc_ratio_max) {
-		wires->ratio = ratio;
-		return guest_khz;
-	}
-	if (is_within_tolerance(guest_khz, tsc_khz))
-		return tsc_khz;
-	wires->ratio = ratio;
-	wires->is_trapped = true;
-	return guest_khz;
+	wires->is_trapped = vtime_would_trap(guest_khz);
+	wires->ratio = is_the_hosts ? RATIO_ONE : ratio_to_host(guest_khz);
+	return is_the_hosts ? tsc_khz : guest_khz;
 }
 
 static u64 tsc_at_host(const struct vtime_wires *wires, u64 host_tsc)
@@ -120,7 +121,7 @@ static int vtime_check(const void *state)
 {
 	const struct vtime_state *s = state;
 
-	if (s->tsc_khz < TSC_KHZ_MIN || s->tsc_khz > TSC_KHZ_MAX)
+	if (s->tsc_khz < VTIME_TSC_KHZ_MIN || s->tsc_khz > VTIME_TSC_KHZ_MAX)
 		return -EINVAL;
 	return s->ns <= VM_NS_MAX && s->wall_base_ns <= WALL_NS_MAX ? 0 : -EINVAL;
 }
@@ -140,7 +141,7 @@ static void vtime_reset(struct device *dev)
 	struct vtime_wires *wires = dev->wires;
 
 	if (!state->tsc_khz)
-		state->tsc_khz = MAX(tsc_khz, TSC_KHZ_MIN);
+		state->tsc_khz = MAX(tsc_khz, VTIME_TSC_KHZ_MIN);
 	scale_find(state->tsc_khz, &wires->mul, &wires->shift);
 }
 

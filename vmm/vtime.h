@@ -16,6 +16,10 @@ struct device_type;
 struct vm;
 struct vcpu;
 
+/* What a guest may have been told of its TSC: 1 MHz to 16 GHz. */
+#define VTIME_TSC_KHZ_MIN 1000ull
+#define VTIME_TSC_KHZ_MAX 16000000ull
+
 /* VM time now; any CPU, no lock needed. Frozen while not running. */
 u64 vtime_now_ns(const struct vm *vm);
 /* Host clock (kernel/clock.h) at which VM time will be vm_ns; ~0 while stopped. Past times give now. */
@@ -25,6 +29,9 @@ u64 vtime_to_host_ns(const struct vm *vm, u64 vm_ns);
 u64 vtime_tsc_now(const struct vm *vm);
 u64 vtime_tsc_to_ns(const struct vm *vm, u64 tsc);   /* VM time at which the VM's TSC is tsc (may be past) */
 u64 vtime_tsc_khz(const struct vm *vm);               /* what the guest was told */
+
+/* Would a guest that was told this rate run here with every RDTSC trapped? For a move, before there is a VM. */
+bool vtime_would_trap(u64 guest_khz);
 
 /* Stopped only: the time that passed elsewhere (a move) is added to VM time and TSC. */
 void vtime_add(struct vm *vm, u64 ns);

@@ -201,6 +201,7 @@ static void another_rate_is_scaled_by_hardware(void **state)
 	vm_start_devices(&vm);
 	vtime_load_tsc(&vcpu);
 	assert_false(told.trap);
+	assert_false(vtime_would_trap(2000000));
 	assert_int_equal(told.ratio, (2000000ull << 32) / 3000000);
 	tsc = guest_rdtsc();
 	assert_int_equal(tsc, vtime_tsc_now(&vm));
@@ -219,6 +220,7 @@ static void another_rate_without_scaling(void **state)
 	vm_start_devices(&vm);
 	vtime_load_tsc(&vcpu);
 	assert_false(told.trap);
+	assert_false(vtime_would_trap(2500000));
 	assert_int_equal(told.ratio, 1ull << 32);
 	run_host_ns(100 * NS_PER_SEC);
 	assert_in_range(vtime_now_ns(&vm), 100 * NS_PER_SEC - 100, 100 * NS_PER_SEC + 100);
@@ -230,9 +232,24 @@ static void another_rate_without_scaling(void **state)
 	vm_start_devices(&vm);
 	vtime_load_tsc(&vcpu);
 	assert_true(told.trap);
+	assert_true(vtime_would_trap(2500000));
 	run_host_ns(100 * NS_PER_SEC);
 	assert_in_range(vtime_now_ns(&vm), 100 * NS_PER_SEC - 100, 100 * NS_PER_SEC + 100);
 	assert_in_range(vtime_tsc_now(&vm), 250000000000 - 100, 250000000000 + 100);
+}
+
+/* 2 GHz on a host of 3, whose hardware multiplies by a half at the most. */
+static void what_scaling_cannot_reach_is_trapped(void **state)
+{
+	(void)state;
+	boot(3000000, 2000000, 1ull << 31);
+	vm_start_devices(&vm);
+	vtime_load_tsc(&vcpu);
+	assert_true(told.trap);
+	assert_true(vtime_would_trap(2000000));
+	assert_false(vtime_would_trap(1000000));
+	run_host_ns(NS_PER_SEC);
+	assert_in_range(vtime_now_ns(&vm), NS_PER_SEC - 20, NS_PER_SEC + 20);
 }
 
 /* At the host time that a deadline is turned into, the deadline has come, and not long ago. */
@@ -307,6 +324,7 @@ int main(void)
 		TEST(a_move_adds_the_time_that_passed),
 		TEST(another_rate_is_scaled_by_hardware),
 		TEST(another_rate_without_scaling),
+		TEST(what_scaling_cannot_reach_is_trapped),
 		TEST(deadlines_are_never_early),
 		TEST(tsc_deadlines_become_vm_time),
 		TEST(a_lying_peer_is_refused),

@@ -269,6 +269,7 @@ int cpuid_policy_check(const struct cpuid_policy *policy, char *why, size_t why_
 }
 
 u64 vtime_tsc_khz(const struct vm *vm) { (void)vm; return 2000000; }
+bool vtime_would_trap(u64 guest_khz) { return guest_khz != 2000000; }
 
 void vtime_add(struct vm *vm, u64 ns)
 {
