@@ -66,6 +66,7 @@ void greet_take_hello(struct send *send)
 		   !wire_text_ok(hello->host, sizeof(hello->host))) {
 		send_break(send, "E-PROTOCOL", "the peer's greeting is broken");
 	} else if (send_is_given(send)) {
+		send->retry_ns = 0;
 		send_set_phase(send, SEND_GIVEN, REPEAT_NS);
 		send->repeat_count = 0;
 		send->is_peer_new = hello->incarnation != send->peer_incarnation;

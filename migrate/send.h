@@ -61,7 +61,7 @@ struct send {
 	bool is_cancelled;
 	int close_err;
 	u64 deadline_ns;               /* of the phase; ~0: none */
-	u64 retry_ns;                  /* back-off between dials */
+	u64 retry_ns;                  /* back-off between dials; from the start when the peer has answered */
 	u32 repeat_count;              /* of COMMIT on this stream */
 
 	/* copying */

@@ -81,6 +81,33 @@ static void a_cut_before_commit_heals_by_itself(void **state)
 	assert_runs_on(HOST2);
 }
 
+/* The longer nobody answers, the rarer the calls; but one answer, and a lost line is tried again soon. */
+static void calls_are_frequent_again_after_an_answer(void **state)
+{
+	const struct send *send;
+	u64 slow_ns;
+
+	(void)state;
+	cut_before_commit();
+	fake_turn_ns = NS_PER_MS;
+	for (u32 i = 0; i < 60000; i++)
+		fake_turn();
+	send = list_first(&fake_hosts[HOST1].migration.sends, struct send, link);
+	slow_ns = send->retry_ns;
+	assert_true(slow_ns >= NS_PER_SEC);
+	fake_net_heal();
+	fake_net.cut_at_type = WIRE_COMMIT;
+	for (u32 i = 0; i < MANY && !fake_net.is_cut; i++)
+		fake_turn();
+	assert_true(fake_net.is_cut);
+	fake_net_break();
+	assert_true(fake_run(is_given, MANY));
+	assert_true(send->retry_ns < slow_ns / 4);
+	fake_net_heal();
+	assert_true(fake_run(is_it_settled, MANY));
+	assert_runs_on(HOST2);
+}
+
 /* The guest runs at host 2, ACK was lost, and what answers host 1's next call makes no sense. */
 static void a_given_guest_is_not_run_for_a_broken_greeting(void **state)
 {
@@ -204,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_cancel_at_any_time_leaves_one_guest),
 		T(a_cut_before_commit_heals_by_itself),
+		T(calls_are_frequent_again_after_an_answer),
 		T(a_given_guest_is_not_run_for_a_broken_greeting),
 		T(a_running_guest_is_its_own_record),
 		T(a_given_guest_is_taken_back),
