@@ -9,6 +9,7 @@
 #include "kernel/shell.h"
 #include "kernel/string.h"
 #include "migrate/codes.h"
+#include "migrate/limits.h"
 #include "migrate/migrate.h"
 #include "migrate/peer.h"
 #include "migrate/receive.h"
@@ -17,51 +18,7 @@
 
 typedef unsigned long long ull;
 
-#define STUN_MIN_NS (100 * NS_PER_US)
-#define STUN_MAX_NS (60 * NS_PER_SEC)
 #define LINE_MAX 240
-#define RATE_MIN (1000000ull) /* bits per second */
-
-/* --- words of the command line --- */
-
-static bool parse_scaled(const char *text, const char *const *unit, const u64 *scale, u64 *value)
-{
-	u64 number = 0;
-	const char *at = text;
-
-	for (; *at >= '0' && *at <= '9'; at++) {
-		if (number > ~0ull / 1000000000000ull)
-			return false;
-		number = number * 10 + (u64)(*at - '0');
-	}
-	for (unsigned i = 0; at != text && unit[i]; i++)
-		if (!strcmp(at, unit[i])) {
-			*value = number * scale[i];
-			return true;
-		}
-	return false;
-}
-
-/* "5ms", "500us", "1s"; a plain number is ms. */
-static bool parse_stun(const char *text, u64 *ns)
-{
-	static const char *const units[] = { "us", "ms", "s", "", NULL };
-	static const u64 scale[] = { NS_PER_US, NS_PER_MS, NS_PER_SEC, NS_PER_MS };
-
-	return parse_scaled(text, units, scale, ns) && *ns >= STUN_MIN_NS && *ns <= STUN_MAX_NS;
-}
-
-/* "1G", "250M": bits per second, as networks are sold; kept as bytes per second. */
-static bool parse_rate(const char *text, u64 *bytes)
-{
-	static const char *const units[] = { "G", "M", "k", "K", "", NULL };
-	static const u64 scale[] = { 1000000000, 1000000, 1000, 1000, 1 };
-
-	if (!parse_scaled(text, units, scale, bytes) || *bytes < RATE_MIN)
-		return false;
-	*bytes /= 8;
-	return true;
-}
 
 static const char *complete_vm(unsigned word, unsigned index)
 {
@@ -162,18 +119,6 @@ static void watch_interrupt(struct shell *shell, void *context)
 
 /* --- migrate NAME to PEER --- */
 
-static bool take_options(const struct cmd_args *args, struct send_options *options,
-			 const char **what)
-{
-	const char *stun = args_option(args, "stun"), *rate = args_option(args, "rate");
-
-	*what = stun;
-	if (stun && !parse_stun(stun, &options->stun_limit_ns))
-		return false;
-	*what = rate;
-	return !rate || parse_rate(rate, &options->rate_bytes);
-}
-
 /* The command again on a running move: new limits. */
 static enum cmd_result change_limits(struct shell *shell, struct send *send,
 				     const struct cmd_args *args)
@@ -213,14 +158,16 @@ static enum cmd_result run_move(struct shell *shell, const struct cmd_args *args
 	struct stream_address address;
 	struct wire_reason reason;
 	struct send *send;
-	const char *what;
+	const char *bad;
 	struct vm *vm;
 
 	if (!find_ends(shell, args, &vm, &address))
 		return CMD_FAILED;
 	send = send_of_vm(vm);
-	if (!take_options(args, send ? &send->options : &options, &what))
-		return fail(shell, "E-BAD-VALUE", what,
+	bad = limits_parse(send ? &send->options : &options, args_option(args, "stun"),
+			   args_option(args, "rate"));
+	if (bad)
+		return fail(shell, "E-BAD-VALUE", bad,
 			    "stun=100us to 60s, rate=1M or more (bits per second)");
 	if (send)
 		return change_limits(shell, send, args);
