@@ -154,7 +154,7 @@ void mirror_forge(u16 port, u32 ahead)
 	tcp[TCP_OFF_HEADER_LENGTH] = 5 << 4;
 	tcp[TCP_OFF_FLAGS] = TCP_FLAG_ACK;
 	put_be16(tcp + TCP_OFF_CHECKSUM, 0);
-	sum = checksum_finish(checksum_add(packet_pseudo_sum(frame, 21), tcp, 21));
+	sum = checksum_finish(checksum_add(packet_pseudo_sum(frame + ETHERNET_BYTES, 21), tcp, 21));
 	memcpy(tcp + TCP_OFF_CHECKSUM, &sum, 2);
 	wire_put(frame, sizeof(frame), LATENCY_NS);
 }
