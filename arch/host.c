@@ -28,8 +28,6 @@
 #define LOG_LINES_MAX 10000
 #define POWER_DELAY_NS (300 * NS_PER_MS) /* for the answer to leave the serial port */
 
-SHELL_ERROR(bad_count, "E-BAD-NUMBER", "A number was expected.");
-SHELL_ERROR(not_confirmed, "E-NOT-CONFIRMED", "The command ends running guests; --yes confirms it.");
 
 static const struct boot_info *boot;
 static char name[64] = "tern";
@@ -291,8 +289,8 @@ static enum cmd_result run_log(struct shell *shell, const struct cmd_args *args)
 {
 	u64 lines = LOG_LINES_DEFAULT;
 
-	if (args->count && (str_to_u64(args->word[0], &lines) || lines > LOG_LINES_MAX))
-		return shell_fail(shell, &bad_count, args->word[0], "not a number from 0 to %u", LOG_LINES_MAX);
+	if (!shell_take_u64(shell, "N", args->count ? args->word[0] : NULL, 0, LOG_LINES_MAX, &lines))
+		return CMD_FAILED;
 	show_log(shell, (unsigned)lines);
 	return CMD_OK;
 }
@@ -340,8 +338,8 @@ static void reboot_now(struct timer *timer)
 static enum cmd_result power_soon(struct shell *shell, const struct cmd_args *args,
 				  void (*action)(struct timer *))
 {
-	if (!args_flag(args, "--yes"))
-		return shell_fail(shell, &not_confirmed, "host", "every guest would end; add --yes");
+	if (!shell_is_confirmed(shell, args, "host", "every guest would end"))
+		return CMD_FAILED;
 	timer_cancel(&power_timer);
 	timer_setup(&power_timer, action);
 	timer_arm(&power_timer, this_cpu(), clock_now_ns() + POWER_DELAY_NS);

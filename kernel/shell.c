@@ -25,6 +25,9 @@
 
 SHELL_ERROR(failed, "E-FAILED", "The command failed without giving a reason; please report this.");
 
+const struct error_code shell_no_memory = { "E-NO-MEMORY", "There is not enough free memory." };
+SHELL_ERROR_LIST(shell_no_memory);
+
 /* ---- answers ---- */
 
 /* One line on the console, whatever a name or a peer's text contains. */
@@ -47,6 +50,15 @@ enum cmd_result shell_fail(struct shell *shell, const struct error_code *code, c
 	fmt_vsnprintf(shell->error_why, sizeof(shell->error_why), why_format, args);
 	va_end(args);
 	return CMD_FAILED;
+}
+
+const struct error_code *shell_code(const char *word, const struct error_code *other)
+{
+	for (const struct error_code *const *at = error_codes_start; at < error_codes_end; at++) {
+		if (!strcmp((*at)->code, word))
+			return *at;
+	}
+	return other;
 }
 
 static void print_result(struct shell *shell, enum cmd_result result)
@@ -116,12 +128,13 @@ static void wake_for_tick(struct timer *timer)
 	service_wake();
 }
 
-void shell_set_tick(struct shell *shell, enum cmd_result (*tick)(struct shell *shell, void *context),
-		    void (*interrupt)(struct shell *shell, void *context), void *context)
+enum cmd_result shell_wait(struct shell *shell, enum cmd_result (*tick)(struct shell *shell, void *context),
+			   void (*interrupt)(struct shell *shell, void *context), void *context)
 {
 	shell->tick = tick;
 	shell->interrupt = interrupt;
 	shell->context = context;
+	return CMD_RUNNING;
 }
 
 void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context),

@@ -7,9 +7,9 @@
  * "quoted text", --flags; --json anywhere asks for the whole answer as one JSON line.
  * Every command ends with a line "ok" or "error: WHAT: WHY (CODE)".
  *
- * Long-running commands: handler returns CMD_RUNNING and has set shell->tick, which is
- * polled by the shell's service until it returns other than CMD_RUNNING; Ctrl-C calls
- * shell->interrupt. Raw mode (vm console): shell->raw receives bytes instead of the editor.
+ * Long-running commands return CMD_RUNNING: by shell_wait, after which the shell's service asks
+ * for the result again and again, or in raw mode (vm console), in which bytes go to the command
+ * instead of the editor.
  */
 #pragma once
 
@@ -53,8 +53,11 @@ struct error_code {
 	const char *code; /* "E-NO-SUCH-VM" */
 	const char *meaning;
 };
+/* Each code once, by the lowest folder that uses it; others find it with shell_code. */
 #define SHELL_ERROR(id, code_text, meaning_text) \
 	static const struct error_code id = { code_text, meaning_text }; \
+	SHELL_ERROR_LIST(id)
+#define SHELL_ERROR_LIST(id) \
 	LINKER_SET(".error_codes") static const struct error_code *const id##_entry = &id
 
 /* Value of key=..., or NULL. */
@@ -69,6 +72,14 @@ void shell_progress(struct shell *shell, const char *format, ...) PRINTF_LIKE(2,
 enum cmd_result shell_fail(struct shell *shell, const struct error_code *code, const char *what,
 			   const char *why_format, ...) PRINTF_LIKE(4, 5);
 
+extern const struct error_code shell_no_memory; /* E-NO-MEMORY */
+/* The code with this word, or the other if no part of Tern has it. */
+const struct error_code *shell_code(const char *word, const struct error_code *other);
+/* A number from min to max into *value, which stays if text is NULL. False: shell_fail was called. */
+bool shell_take_u64(struct shell *shell, const char *name, const char *text, u64 min, u64 max, u64 *value);
+/* With --yes. Else shell_fail was called; why says what would happen. */
+bool shell_is_confirmed(struct shell *shell, const struct cmd_args *args, const char *what, const char *why);
+
 /* The JSON answer; no-ops without --json. Objects and arrays nest; keys snake_case with units. */
 void json_open_object(struct shell *shell, const char *key); /* key NULL inside arrays */
 void json_close_object(struct shell *shell);
@@ -79,9 +90,12 @@ void json_u64(struct shell *shell, const char *key, u64 value);
 void json_s64(struct shell *shell, const char *key, s64 value);
 void json_bool(struct shell *shell, const char *key, bool value);
 
-/* See the opening comment; context is the handler's own. */
-void shell_set_tick(struct shell *shell, enum cmd_result (*tick)(struct shell *shell, void *context),
-		    void (*interrupt)(struct shell *shell, void *context), void *context);
+/*
+ * The command goes on until tick() returns other than CMD_RUNNING; Ctrl-C calls interrupt(), which may be
+ * NULL. context is the handler's own. Returns CMD_RUNNING, so handlers end with: return shell_wait(...).
+ */
+enum cmd_result shell_wait(struct shell *shell, enum cmd_result (*tick)(struct shell *shell, void *context),
+			   void (*interrupt)(struct shell *shell, void *context), void *context);
 /* raw() gets every byte typed until shell_leave_raw; the prompt returns then with the command's result. */
 void shell_set_raw(struct shell *shell, void (*raw)(struct shell *shell, u8 byte, void *context),
 		   void *context);

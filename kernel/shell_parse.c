@@ -17,6 +17,8 @@
 SHELL_ERROR(no_such_command, "E-NO-SUCH-COMMAND", "There is no such command; help lists them.");
 SHELL_ERROR(bad_syntax, "E-BAD-SYNTAX", "The line cannot be split: an open quote, or too many words.");
 SHELL_ERROR(bad_usage, "E-USAGE", "Words are missing or too many.");
+SHELL_ERROR(bad_number, "E-BAD-NUMBER", "Not a number, or one out of its range.");
+SHELL_ERROR(not_confirmed, "E-NOT-CONFIRMED", "The command ends running guests; --yes confirms it.");
 SHELL_ERROR(bad_option, "E-BAD-OPTION", "The command has no such option, or it is given twice.");
 
 /* ---- the table of commands ---- */
@@ -277,4 +279,27 @@ const char *args_option(const struct cmd_args *args, const char *key)
 bool args_flag(const struct cmd_args *args, const char *flag)
 {
 	return args_option(args, flag) != NULL;
+}
+
+bool shell_take_u64(struct shell *shell, const char *name, const char *text, u64 min, u64 max, u64 *value)
+{
+	u64 number;
+
+	if (!text)
+		return true;
+	if (str_to_u64(text, &number) || number < min || number > max) {
+		shell_fail(shell, &bad_number, name, "not a number from %llu to %llu: %s", (unsigned long long)min,
+			   (unsigned long long)max, text);
+		return false;
+	}
+	*value = number;
+	return true;
+}
+
+bool shell_is_confirmed(struct shell *shell, const struct cmd_args *args, const char *what, const char *why)
+{
+	if (args_flag(args, "--yes"))
+		return true;
+	shell_fail(shell, &not_confirmed, what, "%s; --yes confirms it", why);
+	return false;
 }

@@ -2,10 +2,8 @@
 /* Error codes of migrate/, with what they mean and what to do. */
 #include "migrate/codes.h"
 
-#include "kernel/shell.h"
-#include "kernel/string.h"
+#include "kernel/fmt.h"
 
-SHELL_ERROR(e_bad_value, "E-BAD-VALUE", "a value of the command is wrong");
 SHELL_ERROR(e_cancelled, "E-CANCELLED",
 	    "the operator cancelled the move; the guest runs on at its source");
 SHELL_ERROR(e_cpu_address_width, "E-CPU-ADDRESS-WIDTH",
@@ -21,11 +19,8 @@ SHELL_ERROR(e_digest, "E-DIGEST",
 	    "its source");
 SHELL_ERROR(e_guest_stopped, "E-GUEST-STOPPED",
 	    "the guest powered off, was paused or died while it moved");
-SHELL_ERROR(e_moving, "E-MOVING", "the VM is being moved already");
 SHELL_ERROR(e_operator, "E-NEEDS-OPERATOR",
 	    "no message can settle who owns the guest; see migrate resolve");
-SHELL_ERROR(e_no_hv, "E-NO-HV", "a host without hardware virtualization cannot take guests");
-SHELL_ERROR(e_no_memory, "E-NO-MEMORY", "not enough free memory");
 SHELL_ERROR(e_no_such_move, "E-NO-SUCH-MOVE", "no move, copy or receipt has this name");
 SHELL_ERROR(e_no_such_peer, "E-NO-SUCH-PEER", "neither a peer's name (peer list) nor an address");
 SHELL_ERROR(e_not_converging, "E-NOT-CONVERGING",
@@ -42,17 +37,15 @@ SHELL_ERROR(e_tsc, "E-TSC", "the guest's TSC cannot be continued at the destinat
 SHELL_ERROR(e_vcpu_state, "E-VCPU-STATE", "the destination's CPU cannot run the guest's CPU state");
 SHELL_ERROR(e_vcpus, "E-VCPUS", "the guest has more vCPUs than the destination gives");
 SHELL_ERROR(e_version, "E-VERSION", "the peer speaks another version of the migration protocol");
-SHELL_ERROR(e_vm_exists, "E-VM-EXISTS", "the destination has a VM of this name");
 SHELL_ERROR(e_vm_refused, "E-VM-REFUSED", "the destination cannot make the VM; its reason says why");
-SHELL_ERROR(e_vm_state, "E-VM-STATE", "only a running VM can be moved");
 
-extern const struct error_code *const error_codes_start[], *const error_codes_end[];
-
-const struct error_code *migrate_code(const char *word)
+enum cmd_result migrate_fail(struct shell *shell, const char *code, const char *what, const char *format, ...)
 {
-	for (const struct error_code *const *code = error_codes_start; code < error_codes_end;
-	     code++)
-		if (!strcmp((*code)->code, word))
-			return *code;
-	return &e_peer;
+	char why[SHELL_LINE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	fmt_vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	return shell_fail(shell, shell_code(code, &e_peer), what, "%s", why);
 }

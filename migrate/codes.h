@@ -2,10 +2,11 @@
 /* The stable words for what can go wrong with a move; "help errors" lists them. */
 #pragma once
 
-struct error_code;
+#include "kernel/shell.h"
 
 /*
- * The code by its word; for an unknown one, which a peer of another version may send, a general
- * one.
+ * shell_fail with a code by its word; a word that this host does not know, as a peer of another
+ * version may send, is E-PEER.
  */
-const struct error_code *migrate_code(const char *word);
+enum cmd_result migrate_fail(struct shell *shell, const char *code, const char *what, const char *format, ...)
+	PRINTF_LIKE(4, 5);

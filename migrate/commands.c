@@ -3,10 +3,7 @@
  * The console's words for moves: migrate NAME to PEER, check, status, cancel, history, receipt,
  * resolve.
  */
-#include "kernel/errno.h"
 #include "kernel/fmt.h"
-#include "kernel/log.h"
-#include "kernel/shell.h"
 #include "kernel/string.h"
 #include "migrate/codes.h"
 #include "migrate/limits.h"
@@ -14,21 +11,11 @@
 #include "migrate/peer.h"
 #include "migrate/receive.h"
 #include "migrate/send.h"
-#include "vmm/vm.h"
+#include "vmm/vm_commands.h"
 
 typedef unsigned long long ull;
 
 #define LINE_MAX 240
-
-static const char *complete_vm(unsigned word, unsigned index)
-{
-	if (word != 0)
-		return NULL;
-	list_for_each(vm, &vm_list, struct vm, link)
-		if (index-- == 0)
-			return vm->config.name;
-	return NULL;
-}
 
 static const char *nth_peer(unsigned index)
 {
@@ -41,13 +28,7 @@ static const char *complete_move(unsigned word, unsigned index)
 {
 	if (word == 1)
 		return index == 0 ? "to" : NULL;
-	return word == 2 ? nth_peer(index) : complete_vm(word, index);
-}
-
-static enum cmd_result fail(struct shell *shell, const char *code, const char *what,
-			    const char *why)
-{
-	return shell_fail(shell, migrate_code(code), what, "%s", why);
+	return word == 2 ? nth_peer(index) : vm_complete(word, index);
 }
 
 /* --- progress --- */
@@ -81,6 +62,12 @@ static void show_progress(struct shell *shell, const struct send *send)
 	shell_progress(shell, "%s", line);
 }
 
+static void watch(const struct send *send)
+{
+	memcpy(migration->watched, send->receipt.session, sizeof(migration->watched));
+	migration->is_watched = true;
+}
+
 static void stop_watching(void) { migration->is_watched = false; }
 
 static enum cmd_result report(struct shell *shell)
@@ -89,12 +76,12 @@ static enum cmd_result report(struct shell *shell)
 
 	stop_watching();
 	if (!kept)
-		return fail(shell, "E-NO-SUCH-MOVE", "migrate",
-			    "so many moves ended at once that its receipt is gone");
+		return migrate_fail(shell, "E-NO-SUCH-MOVE", "migrate",
+				    "so many moves ended at once that its receipt is gone");
 	receipt_show(shell, kept);
 	if (kept->receipt.result == RECEIPT_MOVED)
 		return CMD_OK;
-	return fail(shell, kept->receipt.code, kept->receipt.vm, kept->receipt.why);
+	return migrate_fail(shell, kept->receipt.code, kept->receipt.vm, "%s", kept->receipt.why);
 }
 
 static enum cmd_result watch_tick(struct shell *shell, void *context)
@@ -124,7 +111,7 @@ static enum cmd_result change_limits(struct shell *shell, struct send *send,
 				     const struct cmd_args *args)
 {
 	if (!args_option(args, "stun") && !args_option(args, "rate"))
-		return fail(shell, "E-MOVING", send->receipt.vm, "it is being moved already");
+		return migrate_fail(shell, "E-MOVING", send->receipt.vm, "it is being moved already");
 	if (args_option(args, "stun")) {
 		send->rounds.limit_ns = send->options.stun_limit_ns;
 		send->receipt.stun_limit_us = send->options.stun_limit_ns / NS_PER_US;
@@ -138,25 +125,34 @@ static enum cmd_result change_limits(struct shell *shell, struct send *send,
 static bool find_ends(struct shell *shell, const struct cmd_args *args, struct vm **vm,
 		      struct stream_address *address)
 {
-	*vm = vm_find(args->word[0]);
+	*vm = vm_named(shell, args->word[0]);
 	if (!*vm)
-		fail(shell, "E-NO-SUCH-VM", args->word[0], "there is no such VM (vm list)");
-	else if (strcmp(args->word[1], "to"))
-		shell_fail(shell, migrate_code("E-BAD-VALUE"), args->word[1],
-			   "say: migrate %s to PEER", args->word[0]);
+		return false;
+	if (strcmp(args->word[1], "to"))
+		migrate_fail(shell, "E-BAD-VALUE", args->word[1], "say: migrate %s to PEER", args->word[0]);
 	else if (peer_resolve(args->word[2], address))
-		fail(shell, "E-NO-SUCH-PEER", args->word[2],
-		     "neither a peer (peer list) nor an address");
+		migrate_fail(shell, "E-NO-SUCH-PEER", args->word[2], "neither a peer (peer list) nor an address");
 	else
 		return true;
 	return false;
+}
+
+/* NULL: shell_fail was called. */
+static struct send *start(struct shell *shell, const struct cmd_args *args, struct vm *vm,
+			  struct stream_address address, const struct send_options *options)
+{
+	struct wire_reason reason;
+	struct send *send = send_start(vm, args->word[2], address, options, &reason);
+
+	if (!send)
+		migrate_fail(shell, reason.code, args->word[0], "%s", reason.why);
+	return send;
 }
 
 static enum cmd_result run_move(struct shell *shell, const struct cmd_args *args)
 {
 	struct send_options options = { .stun_limit_ns = ROUNDS_STUN_DEFAULT_NS };
 	struct stream_address address;
-	struct wire_reason reason;
 	struct send *send;
 	const char *bad;
 	struct vm *vm;
@@ -167,19 +163,17 @@ static enum cmd_result run_move(struct shell *shell, const struct cmd_args *args
 	bad = limits_parse(send ? &send->options : &options, args_option(args, "stun"),
 			   args_option(args, "rate"));
 	if (bad)
-		return fail(shell, "E-BAD-VALUE", bad,
-			    "stun=100us to 60s, rate=1M or more (bits per second)");
+		return migrate_fail(shell, "E-BAD-VALUE", bad,
+				    "stun=100us to 60s, rate=1M or more (bits per second)");
 	if (send)
 		return change_limits(shell, send, args);
-	send = send_start(vm, args->word[2], address, &options, &reason);
+	send = start(shell, args, vm, address, &options);
 	if (!send)
-		return fail(shell, reason.code, args->word[0], reason.why);
+		return CMD_FAILED;
 	if (args_flag(args, "--detach"))
 		return CMD_OK;
-	memcpy(migration->watched, send->receipt.session, sizeof(migration->watched));
-	migration->is_watched = true;
-	shell_set_tick(shell, watch_tick, watch_interrupt, NULL);
-	return CMD_RUNNING;
+	watch(send);
+	return shell_wait(shell, watch_tick, watch_interrupt, NULL);
 }
 
 static const char *const move_options[] = { "stun", "rate", "--detach", NULL };
@@ -211,7 +205,7 @@ static enum cmd_result report_check(struct shell *shell, const struct send *send
 	}
 	json_close_array(shell);
 	if (send->receipt.code[0])
-		return fail(shell, send->receipt.code, send->receipt.vm, send->receipt.why);
+		return migrate_fail(shell, send->receipt.code, send->receipt.vm, "%s", send->receipt.why);
 	if (send->accepted.is_tsc_trapped)
 		shell_print(shell, "  its TSC runs at another rate there: reading it would be slow\n");
 	shell_print(shell, "nothing blocks it; %llu MiB would be free there after the move\n",
@@ -229,7 +223,7 @@ static enum cmd_result check_tick(struct shell *shell, void *context)
 		return CMD_RUNNING;
 	stop_watching();
 	if (!send)
-		return fail(shell, "E-PEER-SILENT", "migrate check", "the session was lost");
+		return migrate_fail(shell, "E-PEER-SILENT", "migrate check", "the session was lost");
 	send->is_held = false;
 	return report_check(shell, send);
 }
@@ -251,20 +245,17 @@ static enum cmd_result run_check(struct shell *shell, const struct cmd_args *arg
 {
 	struct send_options options = { .stun_limit_ns = ROUNDS_STUN_DEFAULT_NS, .is_check = true };
 	struct stream_address address;
-	struct wire_reason reason;
 	struct send *send;
 	struct vm *vm;
 
 	if (!find_ends(shell, args, &vm, &address))
 		return CMD_FAILED;
-	send = send_start(vm, args->word[2], address, &options, &reason);
+	send = start(shell, args, vm, address, &options);
 	if (!send)
-		return fail(shell, reason.code, args->word[0], reason.why);
+		return CMD_FAILED;
 	send->is_held = true;
-	memcpy(migration->watched, send->receipt.session, sizeof(migration->watched));
-	migration->is_watched = true;
-	shell_set_tick(shell, check_tick, check_interrupt, NULL);
-	return CMD_RUNNING;
+	watch(send);
+	return shell_wait(shell, check_tick, check_interrupt, NULL);
 }
 
 SHELL_COMMAND(migrate_check) = {
@@ -354,8 +345,8 @@ static enum cmd_result run_cancel(struct shell *shell, const struct cmd_args *ar
 	struct send *send = vm ? send_of_vm(vm) : NULL;
 
 	if (!send || send->is_over)
-		return fail(shell, "E-NO-SUCH-MOVE", args->word[0],
-			    "it is not being moved from here");
+		return migrate_fail(shell, "E-NO-SUCH-MOVE", args->word[0],
+				    "it is not being moved from here");
 	send_cancel(send);
 	if (!send->is_over)
 		shell_print(shell, "it was given away already: %s is asked to give it back\n",
@@ -371,7 +362,7 @@ SHELL_COMMAND(migrate_cancel) = {
 	.min_words = 1,
 	.max_words = 1,
 	.run = run_cancel,
-	.complete = complete_vm,
+	.complete = vm_complete,
 };
 
 static enum cmd_result run_history(struct shell *shell, const struct cmd_args *args)
@@ -417,7 +408,7 @@ static enum cmd_result run_receipt(struct shell *shell, const struct cmd_args *a
 	const struct kept_receipt *kept = receipt_find(args->count ? args->word[0] : NULL);
 
 	if (!kept)
-		return fail(shell, "E-NO-SUCH-MOVE", "receipt", "there is none (migrate history)");
+		return migrate_fail(shell, "E-NO-SUCH-MOVE", "receipt", "there is none (migrate history)");
 	receipt_show(shell, kept);
 	return CMD_OK;
 }

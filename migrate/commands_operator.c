@@ -15,12 +15,6 @@
 #include "net/net.h"
 #include "vmm/vm.h"
 
-static enum cmd_result fail(struct shell *shell, const char *code, const char *what,
-			    const char *why)
-{
-	return shell_fail(shell, migrate_code(code), what, "%s", why);
-}
-
 /* --- migrate resolve --- */
 
 static void explain_send(struct shell *shell, const struct send *send)
@@ -73,10 +67,10 @@ static void explain_arrival(struct shell *shell, const struct arrival *arrival)
 static enum cmd_result resolve_send(struct shell *shell, struct send *send, const char *what)
 {
 	if (strcmp(what, "own"))
-		return fail(shell, "E-BAD-VALUE", what,
-			    "this host is the source: it can only take the guest back (own)");
+		return migrate_fail(shell, "E-BAD-VALUE", what,
+				    "this host is the source: it can only take the guest back (own)");
 	if (send->record->source.phase != SOURCE_GIVEN)
-		return fail(shell, "E-NO-SUCH-MOVE", send->receipt.vm, "it was not given away");
+		return migrate_fail(shell, "E-NO-SUCH-MOVE", send->receipt.vm, "it was not given away");
 	log_warn("migrate resolve: the operator says that %s is powered off; %s goes on here",
 		 send->receipt.to, send->receipt.vm);
 	send_force(send);
@@ -87,11 +81,11 @@ static enum cmd_result resolve_arrival(struct shell *shell, struct arrival *arri
 				       const char *what)
 {
 	if (!arrival->is_verified)
-		return fail(shell, "E-NO-SUCH-MOVE", arrival->vm->config.name,
-			    "its copy is not complete");
+		return migrate_fail(shell, "E-NO-SUCH-MOVE", arrival->vm->config.name,
+				    "its copy is not complete");
 	if (strcmp(what, "run") && strcmp(what, "drop"))
-		return fail(shell, "E-BAD-VALUE", what,
-			    "this host is the destination: run the copy, or drop it");
+		return migrate_fail(shell, "E-BAD-VALUE", what,
+				    "this host is the destination: run the copy, or drop it");
 	log_warn("migrate resolve: by order of the operator the copy of %s from %s %s",
 		 arrival->vm->config.name, arrival->from,
 		 strcmp(what, "run") ? "is forgotten" : "runs here");
@@ -110,8 +104,8 @@ static enum cmd_result run_resolve(struct shell *shell, const struct cmd_args *a
 	struct send *send = vm ? send_of_vm(vm) : NULL;
 
 	if (!send && !arrival)
-		return fail(shell, "E-NO-SUCH-MOVE", args->word[0],
-			    "no hand-over of it is open here");
+		return migrate_fail(shell, "E-NO-SUCH-MOVE", args->word[0],
+				    "no hand-over of it is open here");
 	if (args->count == 1) {
 		if (send)
 			explain_send(shell, send);
@@ -121,8 +115,8 @@ static enum cmd_result run_resolve(struct shell *shell, const struct cmd_args *a
 	}
 	/* The oath names the VM, so that it cannot be given by habit. */
 	if (!oath || strcmp(oath, args->word[0]))
-		return shell_fail(shell, migrate_code("E-BAD-VALUE"), "resolve",
-				  "say --i-powered-off-peer=%s when that is so", args->word[0]);
+		return migrate_fail(shell, "E-BAD-VALUE", "resolve",
+				    "say --i-powered-off-peer=%s when that is so", args->word[0]);
 	return send ? resolve_send(shell, send, args->word[1])
 		    : resolve_arrival(shell, arrival, args->word[1]);
 }
@@ -182,20 +176,20 @@ static enum cmd_result run_peer_add(struct shell *shell, const struct cmd_args *
 	case 0:
 		return CMD_OK;
 	case -EEXIST:
-		return fail(shell, "E-PEER-EXISTS", args->word[0],
-			    "there is a peer of this name (peer remove)");
+		return migrate_fail(shell, "E-PEER-EXISTS", args->word[0],
+				    "there is a peer of this name (peer remove)");
 	case -EINVAL:
-		return fail(shell, "E-BAD-VALUE", args->word[1], "say: peer add NAME A.B.C.D");
+		return migrate_fail(shell, "E-BAD-VALUE", args->word[1], "say: peer add NAME A.B.C.D");
 	default:
-		return fail(shell, "E-NO-MEMORY", args->word[0], "no room for another peer");
+		return migrate_fail(shell, "E-NO-MEMORY", args->word[0], "no room for another peer");
 	}
 }
 
 static enum cmd_result run_peer_remove(struct shell *shell, const struct cmd_args *args)
 {
 	if (peer_remove(args->word[0]))
-		return fail(shell, "E-NO-SUCH-PEER", args->word[0],
-			    "there is no such peer (peer list)");
+		return migrate_fail(shell, "E-NO-SUCH-PEER", args->word[0],
+				    "there is no such peer (peer list)");
 	return CMD_OK;
 }
 

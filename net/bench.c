@@ -10,9 +10,7 @@
 #include "kernel/log.h"
 #include "kernel/shell.h"
 #include "kernel/string.h"
-#include "net/link.h"
-#include "net/net.h"
-#include "net/netif.h"
+#include "net/command.h"
 #include "net/services.h"
 #include "net/stream.h"
 
@@ -24,11 +22,7 @@
 #define SECONDS_MAX 60
 #define CONNECT_MS 2000
 
-SHELL_ERROR(bad_peer, "E-BAD-ADDRESS", "not an IPv4 address such as 10.77.0.1");
-SHELL_ERROR(bad_seconds, "E-BAD-NUMBER", "not a number, or out of its range");
-SHELL_ERROR(no_link, "E-NO-NETWORK", "this host has no network card or no address");
 SHELL_ERROR(bench_failed, "E-CONNECTION", "the connection could not be made, or broke");
-SHELL_ERROR(bench_busy, "E-BUSY", "the same command is running on another console");
 
 /* --- Discard and echo ----------------------------------------------------------------- */
 
@@ -191,26 +185,20 @@ static void interrupt(struct shell *shell, void *context)
 
 static enum cmd_result net_bench(struct shell *shell, const struct cmd_args *args)
 {
-	const char *seconds = args_option(args, "seconds");
 	struct stream_address peer = { .port = DISCARD_PORT };
+	u64 seconds = SECONDS_DEFAULT;
 
-	if (net_parse_ip(args->word[0], &peer.ip))
-		return shell_fail(shell, &bad_peer, args->word[0], "give the peer's IPv4 address");
-	if (bench.is_running)
-		return shell_fail(shell, &bench_busy, "net bench", "wait for the other console's");
+	if (!net_command_begin(shell, args, bench.is_running, &peer.ip) ||
+	    !shell_take_u64(shell, "seconds", args_option(args, "seconds"), 1, SECONDS_MAX, &seconds))
+		return CMD_FAILED;
 	memset(&bench, 0, sizeof(bench));
-	bench.seconds = SECONDS_DEFAULT;
-	if (seconds && (str_to_u64(seconds, &bench.seconds) || bench.seconds < 1 || bench.seconds > SECONDS_MAX))
-		return shell_fail(shell, &bad_seconds, "seconds", "1 to %u", SECONDS_MAX);
-	if (!net_netif(0))
-		return shell_fail(shell, &no_link, "net bench", "no network card that Tern knows");
+	bench.seconds = seconds;
 	bench.until_ns = ~0ull;
 	bench.stream = stream_connect(peer, CONNECT_MS, &bench_events, NULL);
 	if (!bench.stream)
 		return shell_fail(shell, &bench_failed, "net bench", "%s", errno_name(-ENOMEM));
 	bench.is_running = true;
-	shell_set_tick(shell, tick, interrupt, NULL);
-	return CMD_RUNNING;
+	return shell_wait(shell, tick, interrupt, NULL);
 }
 
 static const char *const bench_options[] = { "seconds", NULL };

@@ -7,6 +7,7 @@
 #include "kernel/shell.h"
 #include "kernel/string.h"
 #include "net/link.h"
+#include "net/command.h"
 #include "net/net.h"
 #include "net/netif.h"
 
@@ -22,11 +23,7 @@
 #define PING_TIMEOUT_NS NS_PER_SEC
 #define PING_PAUSE_NS (100 * NS_PER_MS)
 
-SHELL_ERROR(bad_address, "E-BAD-ADDRESS", "not an IPv4 address such as 10.77.0.1");
-SHELL_ERROR(bad_count, "E-BAD-NUMBER", "not a number, or out of its range");
-SHELL_ERROR(no_network, "E-NO-NETWORK", "this host has no network card or no address");
 SHELL_ERROR(no_answer, "E-NO-ANSWER", "the other host did not answer");
-SHELL_ERROR(busy, "E-BUSY", "the same command is running on another console");
 
 static struct {
 	struct raw_pcb *pcb;
@@ -134,22 +131,16 @@ static void interrupt(struct shell *shell, void *context)
 
 static enum cmd_result net_ping(struct shell *shell, const struct cmd_args *args)
 {
-	const char *count_text = args_option(args, "count");
 	u64 count = PING_COUNT;
 	u32 ip;
 
-	if (net_parse_ip(args->word[0], &ip))
-		return shell_fail(shell, &bad_address, args->word[0], "give the peer's IPv4 address");
-	if (count_text && (str_to_u64(count_text, &count) || count < 1 || count > PING_COUNT_MAX))
-		return shell_fail(shell, &bad_count, "count", "1 to %u", PING_COUNT_MAX);
-	if (!net_netif(0))
-		return shell_fail(shell, &no_network, "net ping", "no network card that Tern knows");
-	if (ping.pcb)
-		return shell_fail(shell, &busy, "net ping", "wait for the other console's");
+	if (!net_command_begin(shell, args, ping.pcb, &ip) ||
+	    !shell_take_u64(shell, "count", args_option(args, "count"), 1, PING_COUNT_MAX, &count))
+		return CMD_FAILED;
 	memset(&ping, 0, sizeof(ping));
 	ping.pcb = raw_new(IP_PROTO_ICMP);
 	if (!ping.pcb)
-		return shell_fail(shell, &busy, "net ping", "no memory");
+		return shell_fail(shell, &shell_no_memory, "net ping", "no room for another protocol block");
 	raw_recv(ping.pcb, on_icmp, NULL);
 	raw_bind(ping.pcb, IP_ADDR_ANY);
 	ip_addr_set_ip4_u32_val(ping.to, lwip_htonl(ip));
@@ -157,8 +148,7 @@ static enum cmd_result net_ping(struct shell *shell, const struct cmd_args *args
 	ping.text = ping.text_copy;
 	ping.left = (u32)count;
 	send_request();
-	shell_set_tick(shell, tick, interrupt, NULL);
-	return CMD_RUNNING;
+	return shell_wait(shell, tick, interrupt, NULL);
 }
 
 static const char *const ping_options[] = { "count", NULL };

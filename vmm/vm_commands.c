@@ -13,11 +13,9 @@ SHELL_ERROR(vm_exists, "E-VM-EXISTS", "A VM of the name exists on this host.");
 SHELL_ERROR(bad_value, "E-BAD-VALUE", "A value has the wrong form or is out of its range.");
 SHELL_ERROR(no_file, "E-NO-FILE", "The boot volume has no file of the name.");
 SHELL_ERROR(bad_image, "E-BAD-IMAGE", "The file is not a kernel that Tern can start, or does not fit.");
-SHELL_ERROR(no_memory, "E-NO-MEMORY", "There is not enough free memory.");
 SHELL_ERROR(no_hv, "E-NO-HV", "The machine has no hardware virtualization, or its firmware turned it off.");
 SHELL_ERROR(vm_state, "E-VM-STATE", "The VM is not in a state in which this can be done.");
 SHELL_ERROR(vm_moving, "E-MOVING", "The VM is being moved; migrate cancel stops that.");
-SHELL_ERROR(not_confirmed, "E-NOT-CONFIRMED", "The command ends a running guest; --yes confirms it.");
 SHELL_ERROR(no_answer, "E-TIMEOUT", "A vCPU did not leave the guest in time.");
 
 static const char *const yes_option[] = { "--yes", NULL };
@@ -58,8 +56,8 @@ static enum cmd_result fail_errno(struct shell *shell, const char *what, int err
 		int err;
 		const struct error_code *code;
 	} codes[] = {
-		{ -EEXIST, &vm_exists }, { -ENOENT, &no_file },       { -ENOMEM, &no_memory },
-		{ -ENOSPC, &no_memory }, { -ENODEV, &no_hv },         { -EOPNOTSUPP, &bad_image },
+		{ -EEXIST, &vm_exists }, { -ENOENT, &no_file },       { -ENOMEM, &shell_no_memory },
+		{ -ENOSPC, &shell_no_memory }, { -ENODEV, &no_hv },         { -EOPNOTSUPP, &bad_image },
 		{ -E2BIG, &bad_value },  { -ETIMEDOUT, &no_answer },
 	};
 
@@ -167,8 +165,7 @@ static enum cmd_result run_start(struct shell *shell, const struct cmd_args *arg
 		return fail_state(shell, vm, "created or stopped");
 	if (vm_is_prepared(vm))
 		return start_now(shell, vm);
-	shell_set_tick(shell, start_tick, NULL, vm);
-	return CMD_RUNNING;
+	return shell_wait(shell, start_tick, NULL, vm);
 }
 
 static enum cmd_result run_stop(struct shell *shell, const struct cmd_args *args)
@@ -213,9 +210,8 @@ static enum cmd_result run_destroy(struct shell *shell, const struct cmd_args *a
 	if (!vm || refuse_moving(shell, vm))
 		return CMD_FAILED;
 	is_alive = vm->state == VM_RUNNING || vm->state == VM_PAUSED;
-	if (is_alive && !args_flag(args, "--yes"))
-		return shell_fail(shell, &not_confirmed, vm->config.name, "it is %s; --yes pulls its plug",
-				  vm_state_name(vm->state));
+	if (is_alive && !shell_is_confirmed(shell, args, vm->config.name, "its plug would be pulled"))
+		return CMD_FAILED;
 	vm_destroy(vm);
 	return CMD_OK;
 }

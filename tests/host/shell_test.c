@@ -267,6 +267,23 @@ SHELL_COMMAND(silent) = {
 	.noun = "vm", .verb = "silent", .usage = "vm silent", .help = "Fails.", .run = run_silent_failure,
 };
 
+static enum cmd_result run_end(struct shell *sh, const struct cmd_args *args)
+{
+	u64 seconds = 7;
+
+	if (!shell_take_u64(sh, "in", args_option(args, "in"), 1, 60, &seconds) ||
+	    !shell_is_confirmed(sh, args, args->word[0], "it would end"))
+		return CMD_FAILED;
+	shell_print(sh, "in %llu s\n", (unsigned long long)seconds);
+	return CMD_OK;
+}
+
+static const char *const end_options[] = { "in", "--yes", NULL };
+SHELL_COMMAND(end) = {
+	.noun = "vm", .verb = "end", .usage = "vm end NAME [in=7] [--yes]", .help = "Ends a VM.",
+	.min_words = 1, .max_words = 1, .options = end_options, .run = run_end,
+};
+
 static unsigned ticks, interrupts;
 static bool is_over;
 
@@ -296,8 +313,7 @@ static enum cmd_result run_move(struct shell *sh, const struct cmd_args *args)
 	note("move", args);
 	ticks = interrupts = 0;
 	is_over = false;
-	shell_set_tick(sh, move_tick, move_interrupt, &ticks);
-	return CMD_RUNNING;
+	return shell_wait(sh, move_tick, move_interrupt, &ticks);
 }
 
 SHELL_COMMAND(move) = {
@@ -381,6 +397,29 @@ static void mistakes_are_told(void **state)
 	assert_string_equal(answer_of("vm silent"), "error: vm: no reason given (E-FAILED)\n");
 	assert_string_equal(answer_of("migrate web1 host2"),
 			    "error: migrate: words are missing; usage: migrate NAME to PEER (E-USAGE)\n");
+}
+
+static void numbers_and_confirmations(void **state)
+{
+	(void)state;
+	assert_string_equal(answer_of("vm end web1 --yes"), "in 7 s\nok\n");
+	assert_string_equal(answer_of("vm end web1 in=60 --yes"), "in 60 s\nok\n");
+	assert_string_equal(answer_of("vm end web1 in=61 --yes"),
+			    "error: in: not a number from 1 to 60: 61 (E-BAD-NUMBER)\n");
+	assert_string_equal(answer_of("vm end web1 in=0 --yes"),
+			    "error: in: not a number from 1 to 60: 0 (E-BAD-NUMBER)\n");
+	assert_string_equal(answer_of("vm end web1 in=soon --yes"),
+			    "error: in: not a number from 1 to 60: soon (E-BAD-NUMBER)\n");
+	assert_string_equal(answer_of("vm end web1"),
+			    "error: web1: it would end; --yes confirms it (E-NOT-CONFIRMED)\n");
+}
+
+static void codes_are_found_by_their_word(void **state)
+{
+	(void)state;
+	assert_ptr_equal(shell_code("E-NO-SUCH-VM", NULL), &no_such_vm);
+	assert_ptr_equal(shell_code("E-NO-MEMORY", NULL), &shell_no_memory);
+	assert_ptr_equal(shell_code("E-OF-TOMORROW", &no_such_vm), &no_such_vm);
 }
 
 static void json_answers(void **state)
@@ -849,6 +888,8 @@ int main(void)
 		cmocka_unit_test(the_prompt_comes_by_itself),
 		cmocka_unit_test(commands_run_with_their_words),
 		cmocka_unit_test(mistakes_are_told),
+		cmocka_unit_test(numbers_and_confirmations),
+		cmocka_unit_test(codes_are_found_by_their_word),
 		cmocka_unit_test(json_answers),
 		cmocka_unit_test(help),
 		cmocka_unit_test(a_long_answer_is_whole_on_a_slow_port),
