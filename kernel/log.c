@@ -105,17 +105,26 @@ void log_set_sink(void (*sink)(const char *text, size_t bytes))
 	lock_give(&log_lock);
 }
 
-void log_set_echo(enum log_level level)
+void log_choose_echo(const char *name)
 {
-	lock_take(&log_lock);
-	echo_level = level;
-	lock_give(&log_lock);
+	static const char *const names[] = {
+		[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error",
+	};
+
+	if (!name)
+		return;
+	for (unsigned level = 0; level < ARRAY_COUNT(names); level++) {
+		if (!strcmp(names[level], name)) {
+			lock_take(&log_lock);
+			echo_level = level;
+			lock_give(&log_lock);
+			return;
+		}
+	}
+	log_warn("tern.conf: log is debug, info, warn or error, not \"%s\"", name);
 }
 
-enum log_level log_echo(void)
-{
-	return echo_level;
-}
+enum log_level log_echo(void) { return echo_level; }
 
 void log_get_trouble(struct log_trouble *to)
 {

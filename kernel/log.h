@@ -24,8 +24,11 @@ void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
  * held. Before it is set, text goes only to the ring. The shell sets its own when it starts.
  */
 void log_set_sink(void (*sink)(const char *text, size_t bytes));
-/* Lines below this level stay in the ring only. Default LOG_INFO. */
-void log_set_echo(enum log_level level);
+/*
+ * Lines below this level stay in the ring only: "debug", "info" (the default), "warn" or "error". NULL changes
+ * nothing, another word is complained of.
+ */
+void log_choose_echo(const char *name);
 enum log_level log_echo(void);
 /* Calls line() for the last count lines, oldest first; the text has no "\n". */
 void log_replay(unsigned count, void (*line)(const char *text, void *context), void *context);

@@ -100,6 +100,7 @@ static void init_config(const struct boot_info *info)
 		config_parse(text, bytes);
 	else
 		log_warn("no %s on the boot volume: this host has no name, no address and no peers", CONFIG_FILE);
+	log_choose_echo(config_get("host", NULL, "log"));
 	host_init(info, config_get("host", NULL, "name"));
 }
 

@@ -43,10 +43,14 @@ static void lines_are_stamped_and_echoed(void **state)
 				    "[   12.345678] warning: beware\n"
 				    "[   12.345678] error: bad news [2J\n");
 	echoed[0] = 0;
-	log_set_echo(LOG_DEBUG);
+	log_choose_echo("debug");
 	log_debug("shown");
 	assert_string_equal(echoed, "[   12.345678] shown\n");
-	log_set_echo(LOG_INFO);
+	log_choose_echo("error");
+	log_choose_echo("all"); /* complains, but not loud enough */
+	log_choose_echo(NULL);
+	assert_int_equal(log_echo(), LOG_ERROR);
+	log_choose_echo("info");
 	assert_int_equal(log_echo(), LOG_INFO);
 	log_set_sink(NULL);
 	log_error("to the ring only");
