@@ -37,5 +37,3 @@ u64 clock_tsc_at(u64 ns)
 
 	return ticks > ~0ull - start_tsc ? ~0ull : start_tsc + ticks;
 }
-
-u64 clock_at_tsc(u64 tsc) { return tsc < start_tsc ? 0 : clock_tsc_to_ns(tsc - start_tsc); }

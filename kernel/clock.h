@@ -12,9 +12,8 @@ extern u64 tsc_khz;
 void clock_init(u64 khz);
 /* 0 before clock_init. */
 u64 clock_now_ns(void);
-/* The TSC at a time of this clock (saturating), and the time at a TSC value (0: before start). */
+/* The TSC at a time of this clock (saturating). */
 u64 clock_tsc_at(u64 ns);
-u64 clock_at_tsc(u64 tsc);
 /* Spans: exact, rounded down, without overflow for centuries; clock_ns_to_tsc saturates. */
 u64 clock_tsc_to_ns(u64 ticks);
 u64 clock_ns_to_tsc(u64 ns);

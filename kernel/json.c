@@ -198,16 +198,6 @@ void json_u64(struct shell *shell, const char *key, u64 value)
 	put_text(&shell->json, text);
 }
 
-void json_s64(struct shell *shell, const char *key, s64 value)
-{
-	char text[24];
-
-	if (!begin_value(shell, key))
-		return;
-	fmt_snprintf(text, sizeof(text), "%lld", (long long)value);
-	put_text(&shell->json, text);
-}
-
 void json_bool(struct shell *shell, const char *key, bool value)
 {
 	if (begin_value(shell, key))

@@ -223,34 +223,6 @@ static void feed_input(struct shell *shell)
 	}
 }
 
-static void run_pending(struct shell *shell)
-{
-	struct pending_line *pending = shell->pending;
-
-	if (!pending || shell->running)
-		return;
-	shell->pending = pending->next;
-	output_hide_line(shell);
-	run_line(shell, pending->line);
-	heap_free(pending);
-}
-
-void shell_execute(struct shell *shell, const char *line)
-{
-	struct pending_line *pending = heap_alloc(sizeof(*pending));
-	struct pending_line **last = &shell->pending;
-
-	if (!pending || !str_copy(pending->line, sizeof(pending->line), line)) {
-		log_error("console: cannot run: %.100s", line);
-		heap_free(pending);
-		return;
-	}
-	while (*last)
-		last = &(*last)->next;
-	*last = pending;
-	run_pending(shell);
-}
-
 /* ---- the log ---- */
 
 /* True if there may be more to show at once. */
@@ -301,7 +273,6 @@ static bool poll(struct service *service)
 	take_input(shell);
 	if (shell->tick)
 		run_tick(shell);
-	run_pending(shell);
 	feed_input(shell);
 	has_more_log = show_log(shell);
 	show_prompt(shell);

@@ -87,7 +87,6 @@ void json_open_array(struct shell *shell, const char *key);
 void json_close_array(struct shell *shell);
 void json_string(struct shell *shell, const char *key, const char *value);
 void json_u64(struct shell *shell, const char *key, u64 value);
-void json_s64(struct shell *shell, const char *key, s64 value);
 void json_bool(struct shell *shell, const char *key, bool value);
 
 /*
@@ -111,5 +110,3 @@ void shell_write(struct shell *shell, const void *bytes, size_t count);
  */
 struct shell *shell_start(const char *host_name, int (*read)(void),
 			  size_t (*write)(const char *text, size_t bytes));
-/* Runs a command line as if it were typed, output to the console; after the one that runs, if any. */
-void shell_execute(struct shell *shell, const char *line);

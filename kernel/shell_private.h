@@ -53,11 +53,6 @@ struct json {
 	bool is_broken; /* no memory or too deep: the answer says so */
 };
 
-struct pending_line {
-	struct pending_line *next;
-	char line[SHELL_LINE_MAX];
-};
-
 struct shell {
 	struct service service;
 	struct timer tick_timer;
@@ -72,7 +67,6 @@ struct shell {
 	bool is_prompt_shown;
 	char progress[SHELL_PROGRESS_MAX]; /* shown now, "" if none */
 	u64 progress_ns;                   /* when it was drawn */
-	struct pending_line *pending;
 
 	/* The command that runs; NULL: the editor has the console. */
 	const struct command *running;

@@ -162,17 +162,6 @@ int memcmp(const void *a, const void *b, size_t bytes)
 	return 0;
 }
 
-void *memchr(const void *s, int byte, size_t bytes)
-{
-	const u8 *at = s;
-
-	for (; bytes; bytes--, at++) {
-		if (*at == (u8)byte)
-			return (void *)(uintptr_t)at;
-	}
-	return NULL;
-}
-
 size_t strlen(const char *s)
 {
 	size_t length = 0;

@@ -28,25 +28,6 @@ void irq_pulse_line(struct vm *vm, unsigned irq)
 	irq_set_line(vm, irq, true);
 }
 
-void irq_message(struct vm *vm, u64 address, u32 data)
-{
-	/* SDM 3A 11.11.1: 0xFEE in bits 31:20, destination 19:12, redirection hint 3, destination mode 2. */
-	struct apic_message message = {
-		.dest = (u32)FIELD(address, 19, 12),
-		.vector = (u8)data,
-		.mode = (u8)FIELD(data, 10, 8),
-		.is_logical = address & BIT(2),
-		.is_broadcast = FIELD(address, 19, 12) == 0xff,
-	};
-
-	if (FIELD(address, 63, 20) != LAPIC_BASE >> 20)
-		return;
-	/* With the hint and a logical destination only one of the set takes it. */
-	if ((address & BIT(3)) && message.is_logical && message.mode == APIC_FIXED)
-		message.mode = APIC_LOWEST;
-	apic_bus_send(vm, &message);
-}
-
 static bool takes_pic(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;

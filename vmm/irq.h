@@ -21,8 +21,6 @@ struct vm;
 void irq_set_line(struct vm *vm, unsigned irq, bool is_high);
 /* low then high: an edge */
 void irq_pulse_line(struct vm *vm, unsigned irq);
-/* A message as PCI devices write it (SDM 3A 11.11). */
-void irq_message(struct vm *vm, u64 address, u32 data);
 
 /* --- what the vCPU loop asks --- */
 

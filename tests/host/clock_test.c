@@ -58,17 +58,15 @@ static void ns_to_tsc_saturates(void **state)
 	assert_int_equal(clock_tsc_at(0), 1000);
 }
 
-/* tsc_at and at_tsc are inverse up to rounding, and never late. */
+/* When the TSC is what it will be at a time, it is that time, up to rounding, and never later. */
 static void points_in_time_convert_back(void **state)
 {
 	(void)state;
 	fake_tsc = 987654321;
 	clock_init(2596137);
-	assert_int_equal(clock_at_tsc(5), 0);
 	for (u64 ns = 1; ns < 1000 * NS_PER_SEC; ns = ns * 3 + 1) {
-		u64 back = clock_at_tsc(clock_tsc_at(ns));
-
-		assert_true(back <= ns && ns - back <= 1);
+		fake_tsc = clock_tsc_at(ns);
+		assert_in_range(clock_now_ns(), ns - 1, ns);
 	}
 }
 

@@ -456,18 +456,6 @@ static void narrow_and_misplaced_accesses_are_harmless(void **state)
 	assert_int_equal(rd(0x80), 0);
 }
 
-static void messages_reach_their_destination(void **state)
-{
-	(void)state;
-	lock_take(&f->vm.lock);
-	irq_message(&f->vm, 0xfee01000, 0x4061);
-	irq_message(&f->vm, 0xfed01000, 0x4062); /* not the APIC's */
-	lock_give(&f->vm.lock);
-	assert_int_equal(guest_take(f, 0), -1);
-	assert_int_equal(guest_take(f, 1), 0x61);
-	assert_int_equal(guest_take(f, 1), -1);
-}
-
 static void bad_states_are_refused(void **state)
 {
 	const struct lapic_state good = *(struct lapic_state *)f->vm.lapic[0]->state;
@@ -519,7 +507,6 @@ int main(void)
 		TEST(mode_transitions_that_hardware_allows),
 		TEST(x2apic_rules),
 		TEST(narrow_and_misplaced_accesses_are_harmless),
-		TEST(messages_reach_their_destination),
 		TEST(bad_states_are_refused),
 	};
 
