@@ -20,6 +20,7 @@ struct entry {
 	const char *name; /* NULL in [host] */
 	const char *key;  /* NULL: the section's own line */
 	const char *value;
+	unsigned line;
 };
 
 struct parser {
@@ -51,7 +52,7 @@ static bool add(struct parser *parser, const char *key, const char *value)
 		report(parser, "too many lines, ignored: ", key ? key : parser->section);
 		return false;
 	}
-	entries[entry_count++] = (struct entry){ parser->section, parser->name, key, value };
+	entries[entry_count++] = (struct entry){ parser->section, parser->name, key, value, parser->line };
 	return true;
 }
 
@@ -141,8 +142,8 @@ static void parse_section(struct parser *parser, char *line)
 	}
 	if (strcmp(kind, "host") == 0 && !*name) {
 		name = NULL;
-	} else if (strcmp(kind, "peer") && strcmp(kind, "vm")) {
-		report(parser, "a section is [host], [peer NAME] or [vm NAME], not: ", kind);
+	} else if (strcmp(kind, "nic") && strcmp(kind, "peer") && strcmp(kind, "vm")) {
+		report(parser, "a section is [host], [nic NAME], [peer NAME] or [vm NAME], not: ", kind);
 		return;
 	} else if (!is_name(name)) {
 		report(parser, "a name is letters, digits, '-', '_', '.'; this is none: ", name);
@@ -262,6 +263,17 @@ const char *config_get(const char *section, const char *name, const char *key)
 			return entries[i].value;
 	}
 	return NULL;
+}
+
+unsigned config_line(const char *section, const char *name, const char *key)
+{
+	for (unsigned i = 0; i < entry_count; i++) {
+		const struct entry *entry = &entries[i];
+
+		if (is_in(entry, section, name) && (key ? entry->key && strcmp(entry->key, key) == 0 : !entry->key))
+			return entry->line;
+	}
+	return 0;
 }
 
 const char *config_name(const char *section, unsigned index)

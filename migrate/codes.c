@@ -19,6 +19,7 @@ SHELL_ERROR(e_digest, "E-DIGEST",
 	    "its source");
 SHELL_ERROR(e_guest_stopped, "E-GUEST-STOPPED",
 	    "the guest powered off, was paused or died while it moved");
+SHELL_ERROR(e_migration_nic, "E-MIGRATION-NIC", "this host's network for moves cannot be used");
 SHELL_ERROR(e_operator, "E-NEEDS-OPERATOR",
 	    "no message can settle who owns the guest; see migrate resolve");
 SHELL_ERROR(e_no_such_move, "E-NO-SUCH-MOVE", "no move, copy or receipt has this name");

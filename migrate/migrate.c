@@ -148,7 +148,7 @@ void migrate_init(void)
 	migration->service.poll = poll_service;
 	peer_init();
 	service_add(&migration->service);
-	err = stream_listen(port, receive_accept, NULL);
+	err = stream_listen_on(net_migration_network(), port, receive_accept, NULL);
 	if (err)
 		log_warn("migration: port %u cannot be opened (%s); guests cannot come in", port,
 			 errno_name(err));

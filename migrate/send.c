@@ -62,7 +62,7 @@ static const struct stream_events events = {
 
 static bool dial(struct send *send)
 {
-	struct stream *stream = stream_connect(send->address, DIAL_MS, &events, send);
+	struct stream *stream = stream_connect_by(net_migration_network(), send->address, DIAL_MS, &events, send);
 
 	send->is_opened = send->is_closed = false;
 	return wire_init(&send->wire, stream, WIRE_FROM_DESTINATION) == 0 && stream;
@@ -111,6 +111,9 @@ static bool may_move(const struct vm *vm, struct wire_reason *reason)
 		wire_reason_set(reason, "E-VM-STATE", "it is not running");
 	else if (vm->migration)
 		wire_reason_set(reason, "E-MOVING", "it is being moved already");
+	else if (net_migration_network() == NETWORK_NONE)
+		wire_reason_set(reason, "E-MIGRATION-NIC",
+				"what migration_nic names in tern.conf is not there, or has no address: see host log, net show");
 	else
 		return true;
 	return false;

@@ -140,6 +140,7 @@ static void describe(struct e1000 *card, const struct e1000_model *model, const 
 	card->model = model;
 	nic->ops = &model->ops;
 	nic->mtu_max = NIC_MTU_MAX;
+	nic->has_cutter = true;
 	nic->can_cut = !(model->is_cut_by_tern_if_emulated && is_emulated());
 	nic->can_sum = true;
 	nic->rx_ring = E1000_RX_RING;

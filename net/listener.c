@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include "kernel/errno.h"
+#include "net/link.h"
 #include "net/port/errors.h"
 
 #define LISTENER_MAX MEMP_NUM_TCP_PCB_LISTEN
@@ -18,8 +19,8 @@ static struct listener *find_free(void)
 	return NULL;
 }
 
-int listener_open(u16 port, tcp_accept_fn on_connection, void (*accept)(struct stream *stream, void *context),
-		  void *context)
+int listener_open(int network, u16 port, tcp_accept_fn on_connection,
+		  void (*accept)(struct stream *stream, void *context), void *context)
 {
 	struct listener *listener = find_free();
 	struct tcp_pcb *pcb, *listening = NULL;
@@ -30,7 +31,7 @@ int listener_open(u16 port, tcp_accept_fn on_connection, void (*accept)(struct s
 	pcb = tcp_new();
 	if (!pcb)
 		return -ENOMEM;
-	err = tcp_bind(pcb, IP_ADDR_ANY, port);
+	err = net_bind(pcb, network, port);
 	if (err == ERR_OK)
 		listening = tcp_listen_with_backlog_and_err(pcb, BACKLOG, &err); /* frees pcb if it succeeds */
 	if (!listening) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The network service: card to lwIP and timers, on CPU 0.
+ * The network service: cards to lwIP and timers, on CPU 0.
  *
  *   card -> on_received -> gro -> lwIP -> stream.c          stream.c -> lwIP -> nic_send -> card
  *
@@ -14,7 +14,6 @@
 #include "net/net.h"
 
 #include "kernel/clock.h"
-#include "kernel/config.h"
 #include "kernel/errno.h"
 #include "kernel/fmt.h"
 #include "kernel/log.h"
@@ -25,6 +24,7 @@
 #include "net/link.h"
 #include "net/netif.h"
 #include "net/nic.h"
+#include "net/plan.h"
 #include "net/services.h"
 #include "net/stream.h"
 #include "net/wire_mss.h"
@@ -43,17 +43,29 @@
 #define BUSY_POLL_NS (50 * NS_PER_US) /* a card without interrupt, while frames come */
 #define IDLE_POLL_NS NS_PER_MS
 #define BUSY_NS (5 * NS_PER_MS)
+#define STUCK_NS (2 * NS_PER_SEC)
 
 _Static_assert(sizeof(struct pbuf_custom) <= sizeof(((struct nic_buffer *)0)->stack),
 	       "struct pbuf_custom must fit in the holder's words of a buffer");
 
+/* A network: what lwIP knows, on one of a card's VLANs. */
 static struct link {
 	struct nic *nic;
+	const struct net_plan *plan;
 	struct netif netif;
 	struct gro gro;
-	u64 last_frame_ns;
-} links[NIC_COUNT_MAX];
+} links[NETWORKS_MAX];
 static unsigned link_count;
+static struct net_plan plans[NETWORKS_MAX];
+static int migration_network = NETWORK_ANY;
+
+static struct card {
+	struct nic *nic;
+	u64 last_frame_ns;
+	u64 tx_done, tx_moved_ns; /* when the card was last seen to send, or to have nothing to */
+	bool is_up;
+} cards[NIC_COUNT_MAX];
+static unsigned card_count;
 
 static struct timer tick_timer, arp_timer, poll_timer;
 
@@ -122,17 +134,39 @@ static void deliver(void *context, struct nic_buffer *first, u32 total)
 	struct pbuf *pbuf;
 
 	if (packet_parse(frame, first->bytes, total, &packet) == PACKET_TCP)
-		wire_mss_receive(frame, &packet, link->nic->mtu, TCP_MSS);
+		wire_mss_receive(frame, &packet, link->plan->mtu, TCP_MSS);
 	pbuf = is_low ? copy_chain(link->nic, first, total) : wrap_chain(first, total);
 	if (pbuf && link->netif.input(pbuf, &link->netif) != ERR_OK)
 		pbuf_free(pbuf);
 }
 
+/* The network that a frame belongs to, by its tag, which is taken off; NULL: none of ours. */
+static struct link *link_of(struct nic *nic, struct nic_buffer *buffer)
+{
+	u8 *frame = buffer->memory + buffer->start;
+	int vlan = packet_vlan(frame, buffer->bytes);
+
+	if (vlan >= 0) {
+		packet_cut_tag(frame);
+		buffer->start += VLAN_BYTES;
+		buffer->bytes -= VLAN_BYTES;
+	}
+	for (unsigned i = 0; i < link_count; i++)
+		if (links[i].nic == nic && links[i].plan->vlan == MAX(vlan, 0))
+			return &links[i];
+	return NULL;
+}
+
 static void frame_received(struct nic *nic, struct nic_buffer *buffer)
 {
-	struct link *link = nic->context;
+	struct link *link = link_of(nic, buffer);
 
-	gro_add(&link->gro, buffer);
+	if (link) {
+		gro_add(&link->gro, buffer);
+	} else {
+		nic->stats.rx_drop_vlan++;
+		nic_buffer_give(buffer);
+	}
 }
 
 /* --- Sending -------------------------------------------------------------------------- */
@@ -178,10 +212,11 @@ static err_t link_output(struct netif *netif, struct pbuf *chain)
 	struct nic_frame frame;
 	int err;
 
-	if (frame_from(&frame, chain, link->nic->mtu)) {
+	if (frame_from(&frame, chain, link->plan->mtu)) {
 		link->nic->stats.tx_drop_pieces++;
 		return ERR_BUF;
 	}
+	frame.vlan = link->plan->vlan;
 	/* The header is copied at once; only payload must stay until the card has read it. */
 	if (frame.piece_count > 0) {
 		frame.owner = chain;
@@ -195,16 +230,16 @@ static err_t link_output(struct netif *netif, struct pbuf *chain)
 
 void net_kick(void)
 {
-	for (unsigned i = 0; i < link_count; i++)
-		links[i].nic->ops->kick(links[i].nic);
+	for (unsigned i = 0; i < card_count; i++)
+		cards[i].nic->ops->kick(cards[i].nic);
 }
 
 u64 net_tx_queued(void)
 {
 	u64 count = 0;
 
-	for (unsigned i = 0; i < link_count; i++)
-		count += links[i].nic->tx_queued;
+	for (unsigned i = 0; i < card_count; i++)
+		count += cards[i].nic->tx_queued;
 	return count;
 }
 
@@ -212,8 +247,8 @@ u64 net_tx_done(void)
 {
 	u64 count = 0;
 
-	for (unsigned i = 0; i < link_count; i++)
-		count += links[i].nic->tx_done;
+	for (unsigned i = 0; i < card_count; i++)
+		count += cards[i].nic->tx_done;
 	return count;
 }
 
@@ -236,9 +271,58 @@ static void tick(struct timer *timer)
 		tcp_timer_needed();
 }
 
+static void watch_link(struct card *card)
+{
+	bool is_up = card->nic->ops->is_link_up(card->nic);
+
+	if (is_up == card->is_up)
+		return;
+	card->is_up = is_up;
+	log_info("%s: link %s", card->nic->name, is_up ? "up" : "down");
+	for (unsigned i = 0; i < link_count; i++) {
+		if (links[i].nic != card->nic)
+			continue;
+		/* lwIP tells the neighbours our address when a link comes up. */
+		if (is_up)
+			netif_set_link_up(&links[i].netif);
+		else
+			netif_set_link_down(&links[i].netif);
+	}
+}
+
+/*
+ * A card that has frames and sends none (no cable, or a fault) holds streams' memory: a reset
+ * lets go of it, and TCP sends again.
+ */
+static void watch_sending(struct card *card)
+{
+	struct nic *nic = card->nic;
+	u64 now = clock_now_ns();
+	int err;
+
+	nic->ops->reclaim(nic);
+	if (nic->tx_done == nic->tx_queued || nic->tx_done != card->tx_done || !nic->ops->restart) {
+		card->tx_done = nic->tx_done;
+		card->tx_moved_ns = now;
+	}
+	if (now - card->tx_moved_ns < STUCK_NS)
+		return;
+	card->tx_moved_ns = now;
+	err = nic->ops->restart(nic);
+	if (err)
+		log_error("%s: sends nothing, and cannot be reset: %s", nic->name, errno_name(err));
+	else
+		log_warn("%s: has sent nothing for %u s%s: reset", nic->name, (unsigned)(STUCK_NS / NS_PER_SEC),
+			 card->is_up ? "" : ", its link is down");
+}
+
 static void arp_tick(struct timer *timer)
 {
 	etharp_tmr();
+	for (unsigned i = 0; i < card_count; i++) {
+		watch_link(&cards[i]);
+		watch_sending(&cards[i]);
+	}
 	if (stream_count() > 0)
 		service_wake(); /* a stream may be waiting for a card to let go of its ring */
 	net_kick();
@@ -250,17 +334,17 @@ static void poll_tick(struct timer *timer)
 	u64 now = clock_now_ns();
 	bool is_busy = false;
 
-	for (unsigned i = 0; i < link_count; i++)
-		is_busy |= now - links[i].last_frame_ns < BUSY_NS;
+	for (unsigned i = 0; i < card_count; i++)
+		is_busy |= now - cards[i].last_frame_ns < BUSY_NS;
 	service_wake();
 	timer_arm(timer, 0, now + (is_busy ? BUSY_POLL_NS : IDLE_POLL_NS));
 }
 
 /* --- The service ---------------------------------------------------------------------- */
 
-static unsigned poll_link(struct link *link)
+static unsigned poll_card(struct card *card)
 {
-	struct nic *nic = link->nic;
+	struct nic *nic = card->nic;
 	unsigned count;
 
 	nic->stats.polls++;
@@ -268,8 +352,10 @@ static unsigned poll_link(struct link *link)
 	count = nic->ops->receive(nic, POLL_BUDGET);
 	if (count > 0) {
 		nic->stats.poll_batches++;
-		link->last_frame_ns = clock_now_ns();
-		gro_flush(&link->gro);
+		card->last_frame_ns = clock_now_ns();
+		for (unsigned i = 0; i < link_count; i++)
+			if (links[i].nic == nic)
+				gro_flush(&links[i].gro);
 	}
 	return count;
 }
@@ -279,14 +365,14 @@ static bool poll(struct service *service)
 	bool is_more = false;
 
 	(void)service;
-	for (unsigned i = 0; i < link_count; i++) {
-		struct nic *nic = links[i].nic;
+	for (unsigned i = 0; i < card_count; i++) {
+		struct nic *nic = cards[i].nic;
 
-		if (poll_link(&links[i]) > 0) {
+		if (poll_card(&cards[i]) > 0) {
 			is_more = true;
 		} else if (nic->has_irq) {
 			nic->ops->set_irq(nic, true);
-			is_more |= poll_link(&links[i]) > 0;
+			is_more |= poll_card(&cards[i]) > 0;
 		}
 	}
 	is_more |= stream_poll();
@@ -314,110 +400,123 @@ static err_t netif_start(struct netif *netif)
 	return ERR_OK;
 }
 
-/* The configured MTU, or with a warning Ethernet's usual one, as far as the card can do it. */
-static u16 configured_mtu(const struct nic *nic)
+static void link_start(struct link *link, const struct net_plan *plan)
 {
-	const char *text = config_get("host", NULL, "mtu");
-	u16 usual = MIN(1500, nic->mtu_max);
-	u64 mtu;
+	ip4_addr_t address = { lwip_htonl(plan->ip) }, gateway = { lwip_htonl(plan->gateway) };
+	ip4_addr_t mask = { lwip_htonl(plan->prefix_bits ? ~0u << (32 - plan->prefix_bits) : 0) };
 
-	if (!text)
-		return usual;
-	if (str_to_u64(text, &mtu) || mtu < NIC_MTU_MIN || mtu > nic->mtu_max) {
-		log_warn("net: mtu=%s is not between %u and %u, which %s can do: using %u", text, NIC_MTU_MIN,
-			 nic->mtu_max, nic->ops->driver, usual);
-		return usual;
-	}
-	return (u16)mtu;
-}
-
-static void address_or_warn(const char *key, ip4_addr_t *address)
-{
-	const char *text = config_get("host", NULL, key);
-	u32 ip = 0;
-
-	if (text && net_parse_ip(text, &ip))
-		log_warn("net: %s=%s is not an IPv4 address such as 10.77.0.1: ignored", key, text);
-	ip4_addr_set_u32(address, lwip_htonl(ip));
-}
-
-/* address=10.77.0.1/24; no address is an all-zero one. */
-static void read_addresses(ip4_addr_t *address, ip4_addr_t *mask, ip4_addr_t *gateway)
-{
-	const char *text = config_get("host", NULL, "address");
-	u32 ip = 0;
-	unsigned bits = 0;
-
-	if (text && net_parse_subnet(text, &ip, &bits))
-		log_warn("net: address=%s is not of the form 10.77.0.1/24: ignored", text);
-	ip4_addr_set_u32(address, lwip_htonl(ip));
-	ip4_addr_set_u32(mask, lwip_htonl(bits ? ~0u << (32 - bits) : 0));
-	address_or_warn("gateway", gateway);
-}
-
-static int link_start(struct link *link, struct nic *nic)
-{
-	ip4_addr_t address, mask, gateway;
-	int err;
-
-	if (nic->mtu_max < NIC_MTU_MIN)
-		return -ERANGE;
-	link->nic = nic;
-	link->gro = (struct gro){ .deliver = deliver, .context = link, .stats = &nic->stats };
-	nic->context = link;
-	nic->on_received = frame_received;
-	nic->on_sent = frame_sent;
-	nic->mtu = configured_mtu(nic);
-	err = nic->ops->start(nic);
-	if (err)
-		return err;
-	/* tern.conf gives one address: it is the first card's. */
-	read_addresses(&address, &mask, &gateway);
-	if (link != links) {
-		ip4_addr_set_zero(&address);
-		ip4_addr_set_zero(&mask);
-		ip4_addr_set_zero(&gateway);
-	}
+	link->nic = plan->nic;
+	link->plan = plan;
+	link->gro = (struct gro){ .deliver = deliver, .context = link, .stats = &plan->nic->stats };
 	netif_add(&link->netif, &address, &mask, &gateway, link, netif_start, ethernet_input);
 	netif_set_up(&link->netif);
-	if (link == links)
+	/* Where everything else goes. */
+	if (!netif_default || (plan->gateway && ip4_addr_isany(netif_ip4_gw(netif_default))))
 		netif_set_default(&link->netif);
-	return 0;
 }
 
-static void report(const struct link *link)
+static void report(const struct net_plan *plan)
 {
-	char text[16];
+	const struct nic *nic = plan->nic;
+	char text[16], vlan[16] = "";
 
-	net_format_ip(lwip_ntohl(ip4_addr_get_u32(netif_ip4_addr(&link->netif))), text);
-	log_info("%s: %s at %s, %s, MTU %u, address %s", link->nic->name, link->nic->ops->driver,
-		 link->nic->location, link->nic->irq_kind, link->nic->mtu, text);
+	net_format_ip(plan->ip, text);
+	if (plan->vlan)
+		fmt_snprintf(vlan, sizeof(vlan), ", VLAN %u", plan->vlan);
+	log_info("%s: %s at %s, %s, MTU %u%s, address %s", plan->name, nic->ops->driver, nic->location, nic->irq_kind,
+		 plan->mtu, vlan, text);
 }
 
-struct netif *net_netif(unsigned index) { return index < link_count ? &links[index].netif : NULL; }
-struct nic *net_nic(unsigned index) { return index < link_count ? links[index].nic : NULL; }
+/* Starts a card for its networks, of which the largest MTU and the slowest way of cutting count. */
+static int card_start(struct card *card, struct nic *nic, const struct net_plan *plan, unsigned count)
+{
+	if (nic->mtu_max < NIC_MTU_MIN)
+		return -ERANGE;
+	card->nic = nic;
+	nic->on_received = frame_received;
+	nic->on_sent = frame_sent;
+	nic->mtu = 0;
+	nic->can_cut = nic->has_cutter;
+	for (unsigned i = 0; i < count; i++) {
+		if (plan[i].nic != nic)
+			continue;
+		nic->mtu = MAX(nic->mtu, plan[i].mtu);
+		nic->can_cut = nic->can_cut && !plan[i].is_cut_by_tern;
+	}
+	card->is_up = true;
+	card->tx_moved_ns = clock_now_ns();
+	return nic->ops->start(nic);
+}
 
-void net_init(void)
+static void start_cards(const struct net_plan *plan, unsigned count)
 {
 	struct nic *nic;
 
-	lwip_init();
-	timer_setup(&tick_timer, tick);
-	timer_setup(&arp_timer, arp_tick);
-	timer_setup(&poll_timer, poll_tick);
 	for (unsigned i = 0; (nic = nic_get(i)); i++) {
-		int err = link_start(&links[link_count], nic);
+		int err = card_start(&cards[card_count], nic, plan, count);
 
 		if (err) {
 			log_warn("%s: %s at %s does not start: %s", nic->name, nic->ops->driver, nic->location,
 				 errno_name(err));
 			continue;
 		}
-		report(&links[link_count]);
-		link_count++;
+		card_count++;
 		if (!nic->has_irq && !poll_timer.is_armed)
 			timer_arm(&poll_timer, 0, clock_now_ns() + IDLE_POLL_NS);
 	}
+}
+
+static bool has_started(const struct nic *nic)
+{
+	for (unsigned i = 0; i < card_count; i++)
+		if (cards[i].nic == nic)
+			return true;
+	return false;
+}
+
+/* Networks of the cards that run. */
+static void start_links(const struct net_plan *plan, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (!has_started(plan[i].nic))
+			continue;
+		plans[link_count] = plan[i];
+		link_start(&links[link_count], &plans[link_count]);
+		report(&plans[link_count]);
+		link_count++;
+	}
+	migration_network = net_plan_migration(plans, link_count);
+}
+
+struct netif *net_netif(unsigned index) { return index < link_count ? &links[index].netif : NULL; }
+struct nic *net_nic(unsigned index) { return index < link_count ? links[index].nic : NULL; }
+const struct net_plan *net_plan_of(unsigned index) { return index < link_count ? &plans[index] : NULL; }
+int net_migration_network(void) { return migration_network; }
+
+err_t net_bind(struct tcp_pcb *pcb, int network, u16 port)
+{
+	struct netif *netif = net_netif((unsigned)network);
+
+	if (network == NETWORK_ANY)
+		return port ? tcp_bind(pcb, IP_ADDR_ANY, port) : ERR_OK;
+	if (!netif)
+		return ERR_RTE;
+	tcp_bind_netif(pcb, netif);
+	return tcp_bind(pcb, netif_ip_addr4(netif), port);
+}
+
+void net_init(void)
+{
+	struct net_plan plan[NETWORKS_MAX];
+	unsigned count;
+
+	lwip_init();
+	timer_setup(&tick_timer, tick);
+	timer_setup(&arp_timer, arp_tick);
+	timer_setup(&poll_timer, poll_tick);
+	count = net_plan_make(plan);
+	start_cards(plan, count);
+	start_links(plan, count);
 	/* Without a card too: whoever connects is told then that there is no way. */
 	service_add(&net_service);
 	if (link_count == 0) {
@@ -431,8 +530,9 @@ void net_init(void)
 void net_get_stats(struct net_stats *stats)
 {
 	*stats = (struct net_stats){ 0 };
-	for (unsigned i = 0; i < link_count; i++) {
-		const struct nic_stats *from = &links[i].nic->stats;
+	for (unsigned i = 0; i < card_count; i++) {
+		const struct nic *nic = cards[i].nic;
+		const struct nic_stats *from = &nic->stats;
 
 		stats->rx_frames += from->rx_frames;
 		stats->rx_bytes += from->rx_bytes;
@@ -441,8 +541,7 @@ void net_get_stats(struct net_stats *stats)
 #define ADD_DROP(name, words) stats->drops += from->name;
 		NIC_DROPS(ADD_DROP)
 #undef ADD_DROP
-		stats->pbufs_in_use += links[i].nic->pool_count - links[i].nic->pool_free_count -
-				       links[i].nic->rx_ring;
+		stats->pbufs_in_use += nic->pool_count - nic->pool_free_count - nic->rx_ring;
 	}
 	stats->pbufs_in_use += lwip_stats.memp[MEMP_PBUF]->used;
 	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)

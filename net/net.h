@@ -6,11 +6,18 @@
 
 #include "kernel/types.h"
 
+#define NETWORKS_MAX 8
+#define NETWORK_ANY (-1)  /* whichever leads to the peer */
+#define NETWORK_NONE (-2) /* one was asked for that does not exist: nothing may take its place */
+
 /*
- * Starts lwIP on the cards that were found, with the addresses of tern.conf ([host]
- * address=10.77.0.1/24, gateway=, mtu=), and adds the service. After pci_probe_all.
+ * Starts lwIP on the cards that were found, with the addresses of tern.conf (net/plan.h), and
+ * adds the service. After pci_probe_all.
  */
 void net_init(void);
+
+/* The network that guests move over, by its number: [host] migration_nic. Or NETWORK_ANY, NETWORK_NONE. */
+int net_migration_network(void);
 
 /* "10.77.0.2" to host byte order; 0 or -EINVAL. */
 int net_parse_ip(const char *text, u32 *ip);

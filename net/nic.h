@@ -129,7 +129,8 @@ struct nic {
 	u8 mac[6];
 	u16 mtu;                 /* IP packet, 1500 or up to 9000 */
 	u16 mtu_max;             /* what the card can do */
-	bool can_cut;            /* TCP segmentation by the card */
+	bool has_cutter;         /* TCP segmentation by the card */
+	bool can_cut;            /* and it is used */
 	bool can_sum;            /* TCP checksum by the card on sending */
 	bool has_irq;            /* else it is polled by a timer */
 	u16 rx_ring, tx_ring;    /* entries */

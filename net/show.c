@@ -6,6 +6,7 @@
 #include "net/net.h"
 #include "net/netif.h"
 #include "net/nic.h"
+#include "net/plan.h"
 #include "net/stream.h"
 
 #include "lwip/netif.h"
@@ -57,21 +58,30 @@ static void show_address(struct shell *shell, const struct netif *netif, const s
 	json_string(shell, "mac", mac);
 }
 
-static void show_link(struct shell *shell, const struct netif *netif, struct nic *nic)
+static void show_link(struct shell *shell, unsigned index)
 {
+	const struct net_plan *plan = net_plan_of(index);
+	struct nic *nic = plan->nic;
+	bool is_for_migration = net_migration_network() == (int)index;
+	char vlan[16] = "";
 	bool is_up = nic->ops->is_link_up(nic);
 
 	nic->ops->update_stats(nic);
 	json_open_object(shell, NULL);
-	shell_print(shell, "%s: %s at %s, link %s, %s, MTU %u\n", nic->name, nic->ops->driver, nic->location,
-		    is_up ? "up" : "down", nic->irq_kind, nic->mtu);
-	json_string(shell, "name", nic->name);
+	if (plan->vlan)
+		fmt_snprintf(vlan, sizeof(vlan), ", VLAN %u", plan->vlan);
+	shell_print(shell, "%s: %s at %s, link %s, %s, MTU %u%s%s\n", plan->name, nic->ops->driver, nic->location,
+		    is_up ? "up" : "down", nic->irq_kind, plan->mtu, vlan, is_for_migration ? ", for migration" : "");
+	json_string(shell, "name", plan->name);
+	json_string(shell, "card", nic->name);
 	json_string(shell, "driver", nic->ops->driver);
 	json_string(shell, "location", nic->location);
 	json_string(shell, "interrupt", nic->irq_kind);
 	json_bool(shell, "is_link_up", is_up);
-	json_u64(shell, "mtu_bytes", nic->mtu);
-	show_address(shell, netif, nic);
+	json_u64(shell, "mtu_bytes", plan->mtu);
+	json_u64(shell, "vlan", plan->vlan);
+	json_bool(shell, "is_for_migration", is_for_migration);
+	show_address(shell, net_netif(index), nic);
 	shell_print(shell, "  rings %u receive, %u send; %u of %u receive buffers free\n", nic->rx_ring,
 		    nic->tx_ring, nic->pool_free_count, nic->pool_count);
 	shell_print(shell, "  TCP cut by %s, summed by %s\n", nic->can_cut ? "card" : "Tern",
@@ -136,12 +146,10 @@ static void show_stack(struct shell *shell)
 
 static enum cmd_result net_show(struct shell *shell, const struct cmd_args *args)
 {
-	struct netif *netif;
-
 	(void)args;
 	json_open_array(shell, "links");
-	for (unsigned i = 0; (netif = net_netif(i)); i++)
-		show_link(shell, netif, net_nic(i));
+	for (unsigned i = 0; net_netif(i); i++)
+		show_link(shell, i);
 	json_close_array(shell);
 	if (!net_netif(0))
 		shell_print(shell, "no network card that Tern knows\n");

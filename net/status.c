@@ -4,6 +4,7 @@
 #include "net/net.h"
 #include "net/netif.h"
 #include "net/nic.h"
+#include "net/plan.h"
 
 #include "lwip/netif.h"
 
@@ -20,7 +21,7 @@ static bool network_line(unsigned index, struct status_line *line)
 		net_format_ip(lwip_ntohl(ip4_addr_get_u32(netif_ip4_addr(netif))), address);
 	is_up = nic->ops->is_link_up(nic);
 	return status_say(line, is_up ? STATUS_GOOD : STATUS_WARN, "%s: %s, %s (%s, %02x:%02x:%02x:%02x:%02x:%02x)",
-			  nic->name, address, is_up ? "link up" : "no link: is the cable in?", nic->ops->driver,
+			  net_plan_of(index)->name, address, is_up ? "link up" : "no link: is the cable in?", nic->ops->driver,
 			  nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
 }
 

@@ -238,8 +238,8 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 
 /* --- Connecting and listening ---------------------------------------------------------- */
 
-struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
-			      const struct stream_events *events, void *context)
+struct stream *stream_connect_by(int network, struct stream_address peer, u32 timeout_ms,
+				 const struct stream_events *events, void *context)
 {
 	struct stream *stream = stream_new();
 	struct tcp_pcb *pcb;
@@ -260,7 +260,9 @@ struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
 	}
 	setup_pcb(stream, pcb);
 	ip_addr_set_ip4_u32_val(ip, lwip_htonl(peer.ip));
-	err = tcp_connect(pcb, &ip, peer.port, on_connected);
+	err = net_bind(pcb, network, 0);
+	if (err == ERR_OK)
+		err = tcp_connect(pcb, &ip, peer.port, on_connected);
 	if (err != ERR_OK) {
 		stream->err = lwip_port_errno(err);
 		abort_pcb(stream);
@@ -270,9 +272,9 @@ struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
 	return stream;
 }
 
-int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context)
+int stream_listen_on(int network, u16 port, void (*accept)(struct stream *stream, void *context), void *context)
 {
-	return listener_open(port, on_accept, accept, context);
+	return listener_open(network, port, on_accept, accept, context);
 }
 
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *context)

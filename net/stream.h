@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "kernel/types.h"
+#include "net/net.h"
 
 struct stream;
 
@@ -47,14 +47,28 @@ struct stream_events {
  */
 #define STREAM_TIMEOUT_MS 3000
 
-/* New outgoing stream; connects within timeout_ms or closed(-ETIMEDOUT). NULL: no memory. */
-struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
-			      const struct stream_events *events, void *context);
 /*
- * Listens; accept() is called for each new stream and sets its events with stream_set_events
- * or closes it. 0 or negative errno.
+ * New outgoing stream, over one network only or with NETWORK_ANY over whichever leads there;
+ * connects within timeout_ms or closed(-ETIMEDOUT). NULL: no memory.
  */
-int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context);
+struct stream *stream_connect_by(int network, struct stream_address peer, u32 timeout_ms,
+				 const struct stream_events *events, void *context);
+/*
+ * Listens, to one network only or to all; accept() is called for each new stream and sets its
+ * events with stream_set_events or closes it. 0 or negative errno.
+ */
+int stream_listen_on(int network, u16 port, void (*accept)(struct stream *stream, void *context), void *context);
+
+static inline struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
+					    const struct stream_events *events, void *context)
+{
+	return stream_connect_by(NETWORK_ANY, peer, timeout_ms, events, context);
+}
+
+static inline int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context)
+{
+	return stream_listen_on(NETWORK_ANY, port, accept, context);
+}
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *context);
 
 /* A contiguous free piece of the send ring, at most want bytes; *room is its length (0: none now). */

@@ -290,7 +290,7 @@ static void describe(struct virtio_net *card)
 	nic->ops = &virtio_net_ops;
 	nic->can_sum = features & FEATURE_CSUM;
 	/* 5.1.3.1: HOST_TSO4 needs CSUM. */
-	nic->can_cut = nic->can_sum && (features & FEATURE_HOST_TSO4);
+	nic->has_cutter = nic->can_cut = nic->can_sum && (features & FEATURE_HOST_TSO4);
 	nic->mtu_max = NIC_MTU_MAX;
 	if (features & FEATURE_MTU)
 		nic->mtu_max = MIN(nic->mtu_max, mmio_read16(config + CONFIG_MTU));

@@ -33,20 +33,41 @@ def parse_size(text):
     return int(match[1]) * (1024 if match[2] == "G" else 1)
 
 
-def host_address(number):
-    return f"10.77.0.{number}"
+def host_address(number, card=0):
+    """The second card's wire is 10.78.0.0/24, and so on."""
+    return f"10.{77 + card}.0.{number}"
 
 
-def host_config(number, hosts, mtu, conf):
-    """tern.conf of a host. conf (text) adds to it; a [peer] section in conf replaces the default peers."""
+def card_mac(number, card=0):
+    return f"52:54:00:4d:{card:02x}:{number:02x}"
+
+
+def wire_path(path, card):
+    """The name of something that each wire has: the first card's is without a number."""
+    return path.with_name(f"{path.name}.{card}") if card else path
+
+
+def has_device(name):
+    """Whether this machine's QEMU knows a device."""
+    return subprocess.run(["qemu-system-x86_64", "-device", f"{name},help"], capture_output=True).returncode == 0
+
+
+def host_config(number, hosts, mtu, conf, cards=1):
+    """
+    tern.conf of a host. conf (text) adds to it, with {n} for the host's number; a [peer] section in conf
+    replaces the default peers, a [nic] section the addresses of further cards.
+    """
     lines = ["[host]", f"name = host{number}", f"address = {host_address(number)}/24", f"mtu = {mtu}"]
-    extra = conf or ""
+    extra = (conf or "").replace("{n}", str(number))
     match = re.match(r"(?s)\s*\[host\][^\n]*\n(.*?)(?=^\[|\Z)", extra, re.M)
     if match:
         own = {line.split("=")[0].strip() for line in match[1].splitlines() if "=" in line}
         lines = [line for line in lines if line.split("=")[0].strip() not in own]
         lines += match[1].splitlines()
         extra = extra[match.end():]
+    if "[nic" not in extra:
+        for card in range(1, cards):
+            lines += [f"[nic net{card}]", f"address = {host_address(number, card)}/24"]
     if "[peer" not in extra:
         for peer in range(1, hosts + 1):
             if peer != number:
@@ -231,7 +252,8 @@ class Lab:
     def up(self, hosts=2, cpu="amd", cpus=1, mem="2G", nic="e1000", mtu=1500, boot="uefi", accel="tcg",
            wire="direct", files=None, conf=None, disks=None, user_net="restrict=on", qemu_cpu_model=None, timeout=90):
         """
-        Starts the hosts and returns when each shows its prompt. files: {name: path or bytes}.
+        Starts the hosts and returns when each shows its prompt. files: {name: path or bytes}. nic: a model, or
+        several with commas between them; each card has a wire of its own to the other hosts' cards of the same number.
         A lab of one host hangs on QEMU's user-mode network, with user_net as its options.
         """
         if cpu != "amd":
@@ -246,16 +268,18 @@ class Lab:
         accel = choose_accel(accel, cpu)
         for old in self.hosts if self.dir.exists() else []:
             shutil.rmtree(old.dir)
-        (self.dir / "direct").unlink(missing_ok=True)
+        for old in self.dir.glob("direct*"):
+            old.unlink()
         self.dir.mkdir(parents=True, exist_ok=True)
         relay = wire == "weather" or hosts > 2
-        if relay:
-            self._start_wire(hosts)
+        nics = nic.split(",")
+        for card in range(len(nics) if relay else 0):
+            self._start_wire(hosts, card)
         for number in range(1, hosts + 1):
             folder = self.dir / f"host{number}"
             folder.mkdir(parents=True)
-            volume = {"tern.conf": host_config(number, hosts, mtu, conf).encode(), **(files or {})}
-            command = self._qemu_command(number, cpus, mem, nic, boot, accel, relay, hosts, volume, qemu_cpu_model, user_net)
+            volume = {"tern.conf": host_config(number, hosts, mtu, conf, len(nics)).encode(), **(files or {})}
+            command = self._qemu_command(number, cpus, mem, nics, boot, accel, relay, hosts, volume, qemu_cpu_model, user_net)
             for index, size in enumerate((disks or {}).get(number, [])):
                 image = folder / f"disk{index}.img"
                 with open(image, "wb") as out:
@@ -263,7 +287,8 @@ class Lab:
                 command += ["-drive", f"if=none,id=d{index},format=raw,file={image}",
                             "-device", f"nvme,drive=d{index},serial=tern{index}"]
             # A client that finds no server on the direct wire does not try again.
-            server = [self.dir / "direct"] if number == 1 and hosts > 1 and not relay else []
+            is_server = number == 1 and hosts > 1 and not relay
+            server = [wire_path(self.dir / "direct", card) for card in range(len(nics) if is_server else 0)]
             self._spawn(folder, command, [folder / "com2"] + server)
         for host in self.hosts:
             self._await_prompt(host, timeout)
@@ -284,21 +309,23 @@ class Lab:
                 raise LabError(f"{folder.name}: the emulator did not open its sockets within 20 s")
             time.sleep(0.01)
 
-    def _start_wire(self, hosts):
+    def _start_wire(self, hosts, card):
         (self.dir / "wire").mkdir(exist_ok=True)
-        for old in (self.dir / "wire").glob("*"):
-            old.unlink()
-        process = subprocess.Popen([sys.executable, str(ROOT / "tools/wire"), str(self.dir), str(hosts)],
+        weather = wire_path(self.dir / "weather", card)
+        for old in [weather] + [wire_path(self.dir / f"wire/{number}", card) for number in range(1, hosts + 1)]:
+            old.unlink(missing_ok=True)
+        errors = wire_path(self.dir / "wire/stderr", card)
+        process = subprocess.Popen([sys.executable, str(ROOT / "tools/wire"), str(self.dir), str(hosts), str(card)],
                                    stdin=subprocess.DEVNULL, start_new_session=True,
-                                   stdout=subprocess.DEVNULL, stderr=open(self.dir / "wire/stderr", "wb"))
-        (self.dir / "wire/pid").write_text(str(process.pid))
+                                   stdout=subprocess.DEVNULL, stderr=open(errors, "wb"))
+        wire_path(self.dir / "wire/pid", card).write_text(str(process.pid))
         end = time.monotonic() + 10
-        while not (self.dir / "weather").exists():
+        while not weather.exists():
             if process.poll() is not None or time.monotonic() > end:
-                raise LabError("the wire did not start: " + (self.dir / "wire/stderr").read_text())
+                raise LabError("the wire did not start: " + errors.read_text())
             time.sleep(0.01)
 
-    def _qemu_command(self, number, cpus, mem, nic, boot, accel, relay, hosts, volume, cpu_model,
+    def _qemu_command(self, number, cpus, mem, nics, boot, accel, relay, hosts, volume, cpu_model,
                       user_net):
         folder = self.dir / f"host{number}"
         command = self._machine_arguments(folder, cpus, mem, accel, cpu_model)
@@ -311,16 +338,21 @@ class Lab:
         else:
             write_volume(folder / "esp.img", volume)
             command += self._ovmf_arguments(folder) + ["-drive", f"if=ide,format=raw,file={folder}/esp.img"]
+        for card, nic in enumerate(nics):
+            command += self._card(number, card, nic, relay, hosts, user_net)
+        return command
+
+    def _card(self, number, card, nic, relay, hosts, user_net):
         device = {"virtio-net": "virtio-net-pci"}.get(nic, nic)
-        mac = f"52:54:00:4d:00:{number:02x}"
         if relay:
-            wire = (f"dgram,id=n0,local.type=unix,local.path={folder}/net,"
-                    f"remote.type=unix,remote.path={self.dir}/wire/{number}")
+            wire = (f"dgram,local.type=unix,local.path={wire_path(self.dir / f'host{number}/net', card)},"
+                    f"remote.type=unix,remote.path={wire_path(self.dir / f'wire/{number}', card)}")
         elif hosts == 1:
-            wire = f"user,id=n0,{user_net}"
+            wire = f"user,{user_net}"
         else:
-            wire = f"stream,id=n0,server={'on' if number == 1 else 'off'},addr.type=unix,addr.path={self.dir}/direct"
-        return command + ["-netdev", wire, "-device", f"{device},netdev=n0,mac={mac},romfile="]
+            wire = (f"stream,server={'on' if number == 1 else 'off'},addr.type=unix,"
+                    f"addr.path={wire_path(self.dir / 'direct', card)}")
+        return ["-netdev", f"{wire},id=n{card}", "-device", f"{device},netdev=n{card},mac={card_mac(number, card)},romfile="]
 
     @staticmethod
     def _machine_arguments(folder, cpus, mem, accel, cpu_model):
@@ -363,11 +395,11 @@ class Lab:
 
     # ---- the wire's weather
 
-    def weather(self, order):
-        """One order to the relay, for example 'loss=1% delay=10ms' or 'cut'."""
+    def weather(self, order, card=0):
+        """One order to the relay of one of the wires, for example 'loss=1% delay=10ms' or 'cut'."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(10)
-        sock.connect(str(self.dir / "weather"))
+        sock.connect(str(wire_path(self.dir / "weather", card)))
         sock.sendall(order.encode() + b"\n")
         answer = sock.makefile().readline().strip()
         sock.close()
@@ -378,15 +410,14 @@ class Lab:
     def down(self):
         for host in self.hosts:
             host.kill()
-        wire = self.dir / "wire/pid"
-        if wire.exists():
+        for wire in self.dir.glob("wire/pid*"):
             try:
                 os.kill(int(wire.read_text()), signal.SIGTERM)
             except (OSError, ValueError):
                 pass
             wire.unlink()
         for leftover in list(self.dir.glob("host*/console")) + list(self.dir.glob("host*/com2")) + \
-                [self.dir / "direct", self.dir / "weather"]:
+                list(self.dir.glob("direct*")) + list(self.dir.glob("weather*")):
             leftover.unlink(missing_ok=True)
 
     def __enter__(self):

@@ -28,8 +28,9 @@ static struct {
 } services[2];
 static unsigned service_count;
 
-int stream_listen(u16 port, void (*accept)(struct stream *stream, void *context), void *context)
+int stream_listen_on(int network, u16 port, void (*accept)(struct stream *stream, void *context), void *context)
 {
+	assert_int_equal(network, NETWORK_ANY);
 	assert_true(port == 7 || port == 9);
 	services[service_count].accept = accept;
 	services[service_count++].context = context;
@@ -45,10 +46,10 @@ void stream_set_events(struct stream *stream, const struct stream_events *events
 void stream_abort(struct stream *stream) { stream->is_aborted = true; }
 void stream_close(struct stream *stream) { stream->is_aborted = true; }
 
-struct stream *stream_connect(struct stream_address peer, u32 timeout_ms, const struct stream_events *events,
-			      void *context)
+struct stream *stream_connect_by(int network, struct stream_address peer, u32 timeout_ms,
+				 const struct stream_events *events, void *context)
 {
-	(void)peer, (void)timeout_ms, (void)events, (void)context;
+	(void)network, (void)peer, (void)timeout_ms, (void)events, (void)context;
 	return NULL;
 }
 

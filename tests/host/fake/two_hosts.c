@@ -176,9 +176,9 @@ const char *config_name(const char *section, unsigned index)
 }
 
 const char *host_name(void) { return fake_hosts[current_host].name; }
-int stream_listen(u16 port, void (*accept)(struct stream *, void *), void *context)
+int stream_listen_on(int network, u16 port, void (*accept)(struct stream *, void *), void *context)
 {
-	(void)port, (void)accept, (void)context;
+	(void)network, (void)port, (void)accept, (void)context;
 	return 0;
 }
 
