@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fixtures of the lab tests: a lab in a folder of its own that is always taken down."""
+"""Fixtures of the lab tests: a lab in a folder of its own that is always taken down.
+
+LAB_CPUS=4 gives each host so many CPUs, in tests that do not say how many they want.
+"""
+import os
 import shutil
 import sys
 import tempfile
@@ -23,7 +27,7 @@ class LabUnderTest(Lab):
 
     def up(self, **options):
         """As Lab.up; a host whose self-test failed is no ground for any test."""
-        super().up(**options)
+        super().up(**{"cpus": int(os.environ.get("LAB_CPUS", 1)), **options})
         failed = [host.name for host in self.hosts if "error: self-test" in host.log()]
         assert not failed, f"the self-test failed on {failed}"
         return self
