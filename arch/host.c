@@ -29,6 +29,8 @@
 #define POWER_DELAY_NS (300 * NS_PER_MS) /* for the answer to leave the serial port */
 
 
+extern void (*const host_facts_start[])(struct shell *shell), (*const host_facts_end[])(struct shell *shell);
+
 static const struct boot_info *boot;
 static char name[64] = "tern";
 static u64 boot_us; /* from the core's entry to its prompt */
@@ -135,6 +137,8 @@ static void show_cpu(struct shell *shell)
 	}
 	json_close_array(shell);
 	harden_show(shell);
+	for (void (*const *fact)(struct shell *shell) = host_facts_start; fact < host_facts_end; fact++)
+		(*fact)(shell);
 }
 
 static void show_memory(struct shell *shell)

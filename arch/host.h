@@ -5,6 +5,11 @@
 #include "kernel/types.h"
 
 struct boot_info;
+struct shell;
+
+/* What other parts have to say about this host's CPUs: show(shell) prints it, at the end of "host cpu". */
+#define HOST_FACT(show) \
+	LINKER_SET(".host_facts") static void (*const show##_entry)(struct shell *shell) = show
 
 #define TERN_VERSION "0.1.0"
 

@@ -174,7 +174,8 @@ struct hv_ops {
 	void (*log_stop)(struct hv_vcpu *hv);
 	/*
 	 * Calls found for each entry and empties the log. On the vCPU's CPU after an exit, before park()
-	 * and the next entry. Cheap when the log is empty: vmm calls it after every exit while logging.
+	 * and the next entry. Cheap when the log is empty or was never started: vmm calls it after
+	 * every exit while logging.
 	 */
 	void (*log_drain)(struct hv_vcpu *hv, void (*found)(void *context, u64 gfn), void *context);
 

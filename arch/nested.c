@@ -3,7 +3,7 @@
  * Second-level tables: four levels of 512 entries. Level 0 is the table of 4 KiB pages, so
  * an entry of level n spans 4 KiB << 9n, and a leaf there is a page of size n.
  *
- * Two bits that both vendors leave to software (SDM 3C 28.3.2, APM 2 5.4.1) carry what
+ * Bits that both vendors leave to software (SDM 3C 28.3.2, APM 2 5.4.1) carry what
  * tracking must remember:
  *
  *   RECENT  in a table entry: the accessed bit was set at the last harvest. Between that
@@ -11,7 +11,8 @@
  *           cache and set a dirty bit below without setting this accessed bit again, so the
  *           next harvest must look once more.
  *   SPLIT   in an entry of level 1 or 2: this table replaced one large page.
- *   ARMED   in an entry of level 1: the dirty bits of this table mean something.
+ *   ARMED   in an entry of level 1: the pages of this table are watched.
+ *   CLOSED  in a leaf of such a table: writable in truth; the first write shall fault.
  */
 #include "arch/nested.h"
 
@@ -25,6 +26,7 @@
 #define RECENT BIT(11)
 #define SPLIT BIT(52)
 #define ARMED BIT(53)
+#define CLOSED BIT(54)
 
 static u64 level_bytes(unsigned level) { return PAGE_BYTES << (9 * level); }
 static unsigned level_index(u64 gpa, unsigned level) { return gpa >> (12 + 9 * level) & (ENTRIES - 1); }
@@ -155,7 +157,7 @@ bool nested_walk(const struct nested *nested, gpa_t gpa, hpa_t *hpa, enum page_s
 	if (size)
 		*size = (enum page_size)level;
 	if (writable)
-		*writable = entry & nested->format->write;
+		*writable = entry & (nested->format->write | CLOSED);
 	return true;
 }
 
@@ -204,10 +206,9 @@ int nested_map(struct nested *nested, gpa_t gpa, hpa_t hpa, enum page_size size,
 
 	if (flags & NESTED_WRITE)
 		value |= format->write;
-	if (size != PAGE_4K) {
+	if (size != PAGE_4K)
 		value |= format->large;
-		nested->large_pages++;
-	}
+	nested->leaf_count[size]++;
 	entry_write(entry, value);
 	nested->mapped_end = MAX(nested->mapped_end, gpa.value + bytes);
 	return 0;
@@ -223,21 +224,46 @@ void nested_unmap(struct nested *nested, gpa_t gpa, enum page_size size)
 		return;
 	assert_or_panic(level == size);
 	if (is_leaf(nested, old, level)) {
-		nested->large_pages -= size != PAGE_4K;
+		nested->leaf_count[size]--;
 		entry_write(entry, 0);
 	} else {
 		/* What was mapped as one page and armed since. */
 		assert_or_panic(level == 1 && (old & SPLIT));
+		nested->leaf_count[PAGE_4K] -= ENTRIES;
 		entry_write(entry, 0);
 		table_retire(nested, table_of(nested, old));
 	}
 	made_stale(nested);
 }
 
-/* Cuts a large page of the level in 512 of the next size, which take over its rights. */
-static int entry_split(struct nested *nested, u64 *entry, unsigned level)
+/* Hardware sets accessed and dirty bits meanwhile; the others change under the caller's lock only. */
+static void leaf_change(u64 *leaf, u64 set, u64 clear)
+{
+	__atomic_fetch_or(leaf, set, __ATOMIC_RELAXED);
+	__atomic_fetch_and(leaf, ~clear, __ATOMIC_SEQ_CST);
+}
+
+/* Its next write will be seen. */
+static void leaf_watch(const struct nested *nested, u64 *leaf, enum nested_watch watch)
 {
 	const struct nested_format *format = nested->format;
+	bool closes = watch == NESTED_WATCH_PROTECT && (entry_read(leaf) & format->write);
+
+	leaf_change(leaf, closes ? CLOSED : 0, format->accessed | format->dirty | (closes ? format->write : 0));
+}
+
+/* As it was before anybody watched: dirty, so that no log ever tells of it. */
+static void leaf_unwatch(const struct nested *nested, u64 *leaf)
+{
+	const struct nested_format *format = nested->format;
+	u64 write = entry_read(leaf) & CLOSED ? format->write : 0;
+
+	leaf_change(leaf, format->accessed | format->dirty | write, CLOSED);
+}
+
+/* Cuts a large page of the level in 512 of the next size, which take over its rights. */
+static int entry_split(struct nested *nested, u64 *entry, unsigned level, enum nested_watch watch)
+{
 	u64 *table = table_new(nested);
 
 	if (!table)
@@ -245,65 +271,33 @@ static int entry_split(struct nested *nested, u64 *entry, unsigned level)
 
 	u64 part = entry_read(entry);
 
-	if (level == 1)
-		part &= ~(format->large | format->accessed | format->dirty);
+	if (level == 1) {
+		part &= ~nested->format->large;
+		leaf_watch(nested, &part, watch);
+	}
 	for (unsigned i = 0; i < ENTRIES; i++)
 		table[i] = part + i * level_bytes(level - 1);
-	nested->large_pages += level == 2 ? ENTRIES - 1 : (u64)-1;
+	nested->leaf_count[level]--;
+	nested->leaf_count[level - 1] += ENTRIES;
 	nested->split_count++;
 	entry_write(entry, table_entry(nested, table) | SPLIT);
+	made_stale(nested);
 	return 0;
 }
 
 /* A table that replaced a large page becomes that page again. */
 static void entry_merge(struct nested *nested, u64 *entry, unsigned level)
 {
-	const struct nested_format *format = nested->format;
 	u64 *table = table_of(nested, *entry);
-	u64 first = entry_read(&table[0]);
+	u64 whole = entry_read(&table[0]) | nested->format->large;
 
-	entry_write(entry, first | format->large | format->accessed | format->dirty);
+	leaf_unwatch(nested, &whole);
+	entry_write(entry, whole);
 	table_retire(nested, table);
-	nested->large_pages -= level == 2 ? ENTRIES - 1 : (u64)-1;
+	nested->leaf_count[level]++;
+	nested->leaf_count[level - 1] -= ENTRIES;
 	nested->merge_count++;
-}
-
-static void clear_leaves(const struct nested *nested, u64 *table)
-{
-	u64 tracked = nested->format->accessed | nested->format->dirty;
-
-	for (unsigned i = 0; i < ENTRIES; i++)
-		__atomic_fetch_and(&table[i], ~tracked, __ATOMIC_RELAXED);
-}
-
-int nested_arm(struct nested *nested, gpa_t gpa)
-{
-	unsigned level;
-	u64 *entry = entry_find(nested, gpa.value, 1, &level);
-	int err;
-
-	assert_or_panic(IS_ALIGNED(gpa.value, LARGE_PAGE_BYTES));
-	if (level > 1 && is_present(nested, *entry)) {
-		err = entry_split(nested, entry, level);
-		if (err)
-			return err;
-		made_stale(nested);
-		entry = entry_find(nested, gpa.value, 1, &level);
-	}
-	if (!is_present(nested, *entry))
-		return -ENOENT;
-	if (*entry & nested->format->large) {
-		err = entry_split(nested, entry, 1);
-		if (err)
-			return err;
-	} else if (*entry & ARMED) {
-		return 0;
-	} else {
-		clear_leaves(nested, table_of(nested, *entry));
-	}
-	__atomic_fetch_or(entry, ARMED | RECENT, __ATOMIC_RELAXED);
 	made_stale(nested);
-	return 0;
 }
 
 /* Was one page of 1 GiB, and all its parts are whole again? The last is looked at first: it merges last. */
@@ -320,6 +314,56 @@ static bool is_whole(const struct nested *nested, u64 entry)
 	return true;
 }
 
+/* Merges the GiB around gpa if it was one page and nothing in it is armed any more. */
+static void merge_above(struct nested *nested, u64 gpa)
+{
+	unsigned level;
+	u64 *entry = entry_find(nested, gpa, 2, &level);
+
+	if (level == 2 && is_present(nested, *entry) && !is_leaf(nested, *entry, 2) && is_whole(nested, *entry))
+		entry_merge(nested, entry, 2);
+}
+
+static int arm_region(struct nested *nested, u64 *entry, enum nested_watch watch)
+{
+	u64 *table;
+
+	if (*entry & nested->format->large) {
+		if (entry_split(nested, entry, 1, watch))
+			return -ENOMEM;
+	} else {
+		table = table_of(nested, *entry);
+		for (unsigned i = 0; i < ENTRIES; i++)
+			if (is_present(nested, table[i]))
+				leaf_watch(nested, &table[i], watch);
+	}
+	return 0;
+}
+
+int nested_arm(struct nested *nested, gpa_t gpa, enum nested_watch watch)
+{
+	unsigned level;
+	u64 *entry = entry_find(nested, gpa.value, 1, &level);
+
+	assert_or_panic(IS_ALIGNED(gpa.value, LARGE_PAGE_BYTES));
+	if (level > 1 && is_present(nested, *entry)) {
+		if (entry_split(nested, entry, level, watch))
+			return -ENOMEM;
+		entry = entry_find(nested, gpa.value, 1, &level);
+	}
+	if (!is_present(nested, *entry))
+		return -ENOENT;
+	if (*entry & ARMED)
+		return 0;
+	if (arm_region(nested, entry, watch)) {
+		merge_above(nested, gpa.value);
+		return -ENOMEM;
+	}
+	__atomic_fetch_or(entry, ARMED | RECENT, __ATOMIC_RELAXED);
+	made_stale(nested);
+	return 0;
+}
+
 void nested_disarm(struct nested *nested, gpa_t gpa)
 {
 	unsigned level;
@@ -327,15 +371,17 @@ void nested_disarm(struct nested *nested, gpa_t gpa)
 
 	if (level != 1 || !nested_is_armed(nested, gpa))
 		return;
-	if (*entry & SPLIT)
+	if (*entry & SPLIT) {
 		entry_merge(nested, entry, 1);
-	else
+	} else {
+		u64 *table = table_of(nested, *entry);
+
+		for (unsigned i = 0; i < ENTRIES; i++)
+			if (is_present(nested, table[i]))
+				leaf_unwatch(nested, &table[i]);
 		__atomic_fetch_and(entry, ~ARMED, __ATOMIC_RELAXED);
-
-	u64 *upper = entry_find(nested, gpa.value, 2, &level);
-
-	if (is_whole(nested, *upper))
-		entry_merge(nested, upper, 2);
+	}
+	merge_above(nested, gpa.value);
 	made_stale(nested);
 }
 
@@ -345,6 +391,36 @@ bool nested_is_armed(const struct nested *nested, gpa_t gpa)
 	u64 entry = entry_read(entry_find(nested, gpa.value, 1, &level));
 
 	return level == 1 && is_present(nested, entry) && !(entry & nested->format->large) && (entry & ARMED);
+}
+
+/* The leaf of 4 KiB for gpa in an armed region; NULL elsewhere. */
+static u64 *armed_leaf(const struct nested *nested, u64 gpa)
+{
+	unsigned level;
+	u64 *leaf;
+
+	if (gpa >= nested->mapped_end || !nested_is_armed(nested, GPA(gpa)))
+		return NULL;
+	leaf = entry_find(nested, gpa, 0, &level);
+	return is_present(nested, *leaf) ? leaf : NULL;
+}
+
+void nested_clean(struct nested *nested, gpa_t gpa, enum nested_watch watch)
+{
+	u64 *leaf = armed_leaf(nested, gpa.value);
+
+	if (leaf)
+		leaf_watch(nested, leaf, watch);
+}
+
+bool nested_open(struct nested *nested, gpa_t gpa)
+{
+	u64 *leaf = armed_leaf(nested, gpa.value);
+
+	if (!leaf || !(entry_read(leaf) & CLOSED))
+		return false;
+	leaf_change(leaf, nested->format->write, CLOSED);
+	return true;
 }
 
 struct harvest {

@@ -30,7 +30,7 @@ struct nested {
 	const struct nested_format *format;
 	hpa_t root;
 	u64 table_pages;  /* tables in use, root included: a leak counter */
-	u64 large_pages;  /* leaves of 2 MiB and 1 GiB */
+	u64 leaf_count[PAGE_1G + 1]; /* by enum page_size */
 	u64 split_count;
 	u64 merge_count;
 	u64 mapped_end;   /* nothing is mapped at or above */
@@ -50,16 +50,32 @@ void nested_unmap(struct nested *nested, gpa_t gpa, enum page_size size);
 /* Follows gpa; false if not mapped. *size and *writable may be NULL. */
 bool nested_walk(const struct nested *nested, gpa_t gpa, hpa_t *hpa, enum page_size *size, bool *writable);
 
+/* How the first write to a page is seen. */
+enum nested_watch {
+	NESTED_WATCH_DIRTY,    /* hardware sets the dirty bit, which was clear */
+	NESTED_WATCH_PROTECT,  /* nested fault: the page is not writable until nested_open */
+};
+
 /*
  * Dirty tracking of the 2 MiB region at gpa (a multiple of 2 MiB): arm splits it in 4 KiB
- * pages whose dirty and accessed bits are clear; its pages are then tracked from the
- * caller's next TLB flush on. disarm merges it back in place. Arming what is armed clears
- * nothing and succeeds. -ENOENT: not mapped. -ENOMEM leaves all as it was. A region that
- * was mapped by 4 KiB pages is armed in place, and stays small.
+ * pages that are clean: dirty and accessed bits clear, and not writable where that is how they
+ * are watched. They are tracked from the caller's next TLB flush on. disarm merges the region
+ * back in place. Arming what is armed does nothing and succeeds. -ENOENT: not mapped. -ENOMEM
+ * leaves all as it was. A region that was mapped by 4 KiB pages is armed in place, and stays
+ * small. A page of 1 GiB is split in pages of 2 MiB when the first of them is armed, and is
+ * whole again when the last is disarmed.
  */
-int nested_arm(struct nested *nested, gpa_t gpa);
+int nested_arm(struct nested *nested, gpa_t gpa, enum nested_watch watch);
 void nested_disarm(struct nested *nested, gpa_t gpa);
 bool nested_is_armed(const struct nested *nested, gpa_t gpa);
+
+/*
+ * One page of an armed region. clean watches for its next write again, after the caller's
+ * next flush; the page is read after that. open lets a protected page be written from now on;
+ * false if it was not protected. Pages elsewhere are left alone.
+ */
+void nested_clean(struct nested *nested, gpa_t gpa, enum nested_watch watch);
+bool nested_open(struct nested *nested, gpa_t gpa);
 
 /*
  * Frees the tables that disarm and unmap took out of use. Until every vCPU has flushed, a

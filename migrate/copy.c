@@ -39,7 +39,7 @@ static void forget_dirty(struct send *send)
 /* Collects what the guest wrote into todo; returns how many pages that adds. */
 static u64 add_dirty(struct send *send)
 {
-	u64 count = gmem_collect(send->vm, send->rounds.todo);
+	u64 count = track_collect(send->vm, send->rounds.todo);
 
 	forget_dirty(send);
 	rounds_start(&send->rounds, send->rounds.todo_count + count);
@@ -237,7 +237,7 @@ static int arm_up_to(struct send *send, u64 chunk)
 		return 0;
 	for (u64 end = MIN(chunks, chunk + ARM_CHUNKS); !err && send->armed_chunks < end;
 	     send->armed_chunks++)
-		err = gmem_arm(send->vm, send->armed_chunks);
+		err = track_arm(send->vm, send->armed_chunks);
 	gmem_flush_vcpus(send->vm);
 	return err;
 }
@@ -289,7 +289,7 @@ int copy_start(struct send *send)
 	send->state_bytes = image_wire_bytes(send->vm);
 	send->rounds.limit_ns = send->options.stun_limit_ns;
 	send->rounds.state_bytes = send->state_bytes;
-	if (gmem_track_start(send->vm))
+	if (track_start(send->vm))
 		return -ENOMEM;
 	send->is_tracking = true;
 	send->copy_start_ns = clock_now_ns();

@@ -211,7 +211,7 @@ void send_resume_guest(struct send *send)
 void send_restore_tracking(struct send *send)
 {
 	if (send->is_tracking)
-		gmem_track_stop(send->vm);
+		track_stop(send->vm);
 	send->is_tracking = false;
 }
 

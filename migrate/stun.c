@@ -66,7 +66,7 @@ static bool harvest(struct send *send)
 			  "the guest is switching itself off or resetting");
 		return false;
 	}
-	dirty = send->rounds.todo_count + gmem_collect(vm, send->rounds.todo);
+	dirty = send->rounds.todo_count + track_collect(vm, send->rounds.todo);
 	send->harvested_ns = clock_now_ns();
 	rounds_start(&send->rounds, dirty);
 	if (rounds_predict_ns(&send->rounds, dirty) > 2 * send->rounds.limit_ns &&

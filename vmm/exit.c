@@ -88,10 +88,13 @@ static enum exit_result exit_nested_fault(struct vcpu *vcpu)
 {
 	u64 gpa = vcpu->exit.nested.gpa.value;
 
-	/* RAM is always mapped: another vCPU's change was in the making, or a stale translation. */
-	if (gmem_is_ram(&vcpu->vm->gmem, GPA(gpa), 1))
-		hv->flush(vcpu->hv);
-	else if (vcpu->exit.nested.is_fetch)
+	/* RAM is always mapped: if not tracking, it was a change in the making, or a stale translation. */
+	if (gmem_is_ram(&vcpu->vm->gmem, GPA(gpa), 1)) {
+		if (!track_fault(vcpu->vm, GPA(gpa)))
+			hv->flush(vcpu->hv);
+		return EXIT_AGAIN;
+	}
+	if (vcpu->exit.nested.is_fetch)
 		vm_kill(vcpu->vm, "runs code outside of RAM, at", gpa);
 	else if (vcpu->exit.nested.is_table_walk)
 		vm_kill(vcpu->vm, "has page tables outside of RAM, at", gpa);

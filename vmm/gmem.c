@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest-physical memory: host memory behind it, the door, and what is dirty.
+ * Guest-physical memory: host memory behind it, and the door.
  *
- * The rule that keeps it correct: a page is marked dirty after it was written, never
+ * The rule that keeps it correct: the door marks a page dirty after it was written, never
  * before, so whoever takes the mark away and then reads the page reads what the mark stood
- * for. For the guest's own writes hardware marks (nested tables), for Tern's the door does.
- *
- * The door's marks are a bitmap with a second level (a bit per word), so that collecting
- * costs what was written and not what there is.
+ * for. The guest's own writes are for track.c to find.
  */
 #include "vmm/gmem.h"
 #include "arch/hv.h"
@@ -68,26 +65,30 @@ static gpa_t chunk_gpa(const struct gmem *gmem, u64 chunk)
 	return GPA(gmem_gfn(gmem, chunk * CHUNK_PAGES) * PAGE_BYTES);
 }
 
-static void *bitmap_alloc(u64 bits) { return heap_alloc(BITMAP_WORDS(bits) * sizeof(u64)); }
-
 static int gmem_alloc_maps(struct gmem *gmem)
 {
 	gmem->chunk = heap_alloc(chunk_count(gmem) * sizeof(*gmem->chunk));
-	gmem->dirty = bitmap_alloc(gmem->page_count);
-	gmem->dirty_group = bitmap_alloc(BITMAP_WORDS(gmem->page_count));
-	gmem->armed = bitmap_alloc(chunk_count(gmem));
-	return gmem->chunk && gmem->dirty && gmem->dirty_group && gmem->armed ? 0 : -ENOMEM;
+	return gmem->chunk ? track_alloc(&gmem->track, gmem->page_count) : -ENOMEM;
 }
 
-static int gmem_back_chunk(struct gmem *gmem, u64 chunk)
+/* The largest page that fits here; a whole GiB where there is one and the hardware maps it as one. */
+static int gmem_back(struct gmem *gmem, u64 chunk, u64 *count)
 {
+	enum page_size size = PAGE_1G;
+	gpa_t gpa = chunk_gpa(gmem, chunk);
 	hpa_t hpa;
-	int err = page_alloc(PAGE_2M, &hpa);
 
-	if (err)
-		return err;
-	gmem->chunk[chunk] = hpa;
-	return nested_map(&gmem->nested, chunk_gpa(gmem, chunk), hpa, PAGE_2M, NESTED_WRITE);
+	*count = GIB / LARGE_PAGE_BYTES;
+	if (!hv->limits.has_huge_pages || !IS_ALIGNED(gpa.value, GIB) || *count > chunk_count(gmem) - chunk ||
+	    page_alloc(PAGE_1G, &hpa)) {
+		size = PAGE_2M;
+		*count = 1;
+		if (page_alloc(PAGE_2M, &hpa))
+			return -ENOMEM;
+	}
+	for (u64 i = 0; i < *count; i++)
+		gmem->chunk[chunk + i] = HPA(hpa.value + i * LARGE_PAGE_BYTES);
+	return nested_map(&gmem->nested, gpa, hpa, size, NESTED_WRITE);
 }
 
 int gmem_init(struct gmem *gmem, u64 ram_bytes)
@@ -102,8 +103,8 @@ int gmem_init(struct gmem *gmem, u64 ram_bytes)
 	if (err)
 		return err;
 	err = gmem_alloc_maps(gmem);
-	for (u64 chunk = 0; !err && chunk < chunk_count(gmem); chunk++)
-		err = gmem_back_chunk(gmem, chunk);
+	for (u64 chunk = 0, count; !err && chunk < chunk_count(gmem); chunk += count)
+		err = gmem_back(gmem, chunk, &count);
 	if (err)
 		gmem_fini(gmem);
 	return err;
@@ -127,24 +128,11 @@ void gmem_fini(struct gmem *gmem)
 			page_free(gmem->chunk[chunk], PAGE_2M);
 	}
 	heap_free(gmem->chunk);
-	heap_free(gmem->dirty);
-	heap_free(gmem->dirty_group);
-	heap_free(gmem->armed);
+	track_free(&gmem->track);
 	*gmem = (struct gmem){ 0 };
 }
 
 /* --- the door --- */
-
-static void gmem_mark(struct gmem *gmem, u64 index)
-{
-	/* The write must be seen by whoever starts tracking after this look; x86 lets a load overtake it. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&gmem->is_tracking, __ATOMIC_RELAXED))
-		return;
-	/* The page first, then its group: gmem_take_marks looks in the other order. */
-	bitmap_set_atomic(gmem->dirty, index);
-	bitmap_set_atomic(gmem->dirty_group, index / 64);
-}
 
 /* The piece of [gpa, gpa + bytes) within one page; the range is known to be RAM. */
 static void *gmem_piece(const struct gmem *gmem, gpa_t gpa, size_t bytes, u64 *index, size_t *piece)
@@ -187,7 +175,7 @@ int gmem_write(struct gmem *gmem, gpa_t gpa, const void *from, size_t bytes)
 		void *page = gmem_piece(gmem, gpa, bytes, &index, &piece);
 
 		memcpy(page, in, piece);
-		gmem_mark(gmem, index);
+		track_mark(&gmem->track, index);
 		in += piece;
 		bytes -= piece;
 		gpa = gpa_add(gpa, piece);
@@ -205,121 +193,11 @@ int gmem_or32(struct gmem *gmem, gpa_t gpa, u32 bits)
 		return -EFAULT;
 	word = gmem_piece(gmem, gpa, sizeof(*word), &index, &piece);
 	__atomic_fetch_or(word, bits, __ATOMIC_SEQ_CST);
-	gmem_mark(gmem, index);
+	track_mark(&gmem->track, index);
 	return 0;
 }
 
-/* --- dirty tracking --- */
-
-/* What a harvest adds to. */
-struct collection {
-	const struct gmem *gmem;
-	u64 *map;
-	u64 added;
-};
-
-static void collection_add(struct collection *collection, u64 index)
-{
-	if (bitmap_test(collection->map, index))
-		return;
-	bitmap_set(collection->map, index);
-	collection->added++;
-}
-
-static void collection_found(void *context, u64 gfn)
-{
-	struct collection *collection = context;
-	u64 index;
-
-	if (gmem_index(collection->gmem, gfn, &index))
-		collection_add(collection, index);
-}
-
-/* Moves the door's marks into the collection. */
-static void gmem_take_marks(struct gmem *gmem, struct collection *collection)
-{
-	u64 group_count = BITMAP_WORDS(gmem->page_count);
-
-	for (u64 i = 0; i < BITMAP_WORDS(group_count); i++) {
-		u64 groups = __atomic_exchange_n(&gmem->dirty_group[i], 0, __ATOMIC_SEQ_CST);
-
-		for (; groups; groups &= groups - 1) {
-			u64 word = i * 64 + (u64)__builtin_ctzll(groups);
-			u64 marks = __atomic_exchange_n(&gmem->dirty[word], 0, __ATOMIC_SEQ_CST);
-
-			for (; marks; marks &= marks - 1)
-				collection_add(collection, word * 64 + (u64)__builtin_ctzll(marks));
-		}
-	}
-}
-
-int gmem_track_start(struct vm *vm)
-{
-	struct gmem *gmem = &vm->gmem;
-
-	if (!hv->limits.has_dirty_bits)
-		return -EOPNOTSUPP;
-	if (gmem->is_tracking)
-		return -EBUSY;
-	gmem->entries_scanned = 0;
-	__atomic_store_n(&gmem->is_tracking, true, __ATOMIC_SEQ_CST);
-	return 0;
-}
-
-int gmem_arm(struct vm *vm, u64 chunk)
-{
-	struct gmem *gmem = &vm->gmem;
-	int err;
-
-	lock_take(&gmem->lock);
-	err = nested_arm(&gmem->nested, chunk_gpa(gmem, chunk));
-	if (!err)
-		bitmap_set(gmem->armed, chunk);
-	lock_give(&gmem->lock);
-	return err;
-}
-
-u64 gmem_collect(struct vm *vm, u64 *map)
-{
-	struct gmem *gmem = &vm->gmem;
-	struct collection collection = { .gmem = gmem, .map = map };
-	u64 low_bytes = MIN(gmem->ram_bytes, GMEM_LOW_MAX);
-
-	lock_take(&gmem->lock);
-	gmem->entries_scanned += nested_harvest(&gmem->nested, GPA(0), low_bytes,
-						collection_found, &collection);
-	if (gmem->ram_bytes > low_bytes)
-		gmem->entries_scanned += nested_harvest(&gmem->nested, GPA(GMEM_HIGH_BASE),
-							gmem->ram_bytes - low_bytes, collection_found,
-							&collection);
-	lock_give(&gmem->lock);
-	gmem_take_marks(gmem, &collection);
-	/* Until it drops its translations the guest may write to a collected page without a mark. */
-	gmem_flush_vcpus(vm);
-	return collection.added;
-}
-
-void gmem_track_stop(struct vm *vm)
-{
-	struct gmem *gmem = &vm->gmem;
-
-	if (!gmem->is_tracking)
-		return;
-	__atomic_store_n(&gmem->is_tracking, false, __ATOMIC_SEQ_CST);
-	lock_take(&gmem->lock);
-	for (u64 chunk = bitmap_next(gmem->armed, chunk_count(gmem), 0); chunk < chunk_count(gmem);
-	     chunk = bitmap_next(gmem->armed, chunk_count(gmem), chunk + 1)) {
-		nested_disarm(&gmem->nested, chunk_gpa(gmem, chunk));
-		bitmap_clear(gmem->armed, chunk);
-	}
-	lock_give(&gmem->lock);
-	memset(gmem->dirty, 0, BITMAP_WORDS(gmem->page_count) * sizeof(u64));
-	memset(gmem->dirty_group, 0, BITMAP_WORDS(BITMAP_WORDS(gmem->page_count)) * sizeof(u64));
-	gmem_flush_vcpus(vm);
-	lock_take(&gmem->lock);
-	nested_reclaim(&gmem->nested);
-	lock_give(&gmem->lock);
-}
+/* --- flush --- */
 
 /*
  * A vCPU makes entry_count odd, then looks at want_flush, then enters; here the order is the

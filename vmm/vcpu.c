@@ -144,6 +144,7 @@ static void vcpu_enter(struct vcpu *vcpu)
 		hv->flush(vcpu->hv);
 	}
 	hv->enter(vcpu->hv, &vcpu->exit);
+	track_left_guest(vcpu);
 	__atomic_store_n(&vcpu->entry_count, vcpu->entry_count + 1, __ATOMIC_RELEASE);
 }
 

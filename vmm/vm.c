@@ -9,6 +9,7 @@
 #include "vmm/vm.h"
 #include "arch/rtc.h"
 #include "kernel/clock.h"
+#include "kernel/config.h"
 #include "kernel/errno.h"
 #include "kernel/fmt.h"
 #include "kernel/heap.h"
@@ -32,6 +33,7 @@ static struct service vm_service = { .name = "vm", .poll = vm_poll };
 
 void vm_init(void)
 {
+	track_init(config_get("host", NULL, "dirty_tracking"));
 	service_add(&vm_service);
 	vm_create_configured();
 }

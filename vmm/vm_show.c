@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vm show: state, vCPUs, memory, where the time went. CPU 0; counters are read while they move. */
+/* vm show: state, vCPUs, memory, where the time went; and a line of "host cpu". CPU 0; counters are read while they move. */
+#include "arch/host.h"
 #include "kernel/shell.h"
 #include "vmm/console.h"
 #include "vmm/vm_commands.h"
@@ -65,17 +66,33 @@ static void show_time(struct shell *shell, struct vm *vm)
 static void show_memory(struct shell *shell, struct vm *vm)
 {
 	const struct gmem *gmem = &vm->gmem;
+	const u64 *leaf_count = gmem->nested.leaf_count;
 
-	shell_print(shell, "  memory   %lluM: %llu large pages, %llu table pages%s\n", (ull)(gmem->ram_bytes / MIB),
-		    (ull)gmem->nested.large_pages, (ull)gmem->nested.table_pages,
-		    gmem->is_tracking ? ", tracked" : "");
+	shell_print(shell, "  memory   %lluM: pages %llu x 1G, %llu x 2M, %llu x 4K; %llu splits, %llu merges\n",
+		    (ull)(gmem->ram_bytes / MIB), (ull)leaf_count[PAGE_1G], (ull)leaf_count[PAGE_2M],
+		    (ull)leaf_count[PAGE_4K], (ull)gmem->nested.split_count, (ull)gmem->nested.merge_count);
+	shell_print(shell, "           %llu table pages%s%s\n", (ull)gmem->nested.table_pages,
+		    gmem->track.is_on ? ", tracked by " : "",
+		    gmem->track.is_on ? track_method_name(&gmem->track) : "");
 	json_u64(shell, "ram_bytes", gmem->ram_bytes);
-	json_u64(shell, "large_pages", gmem->nested.large_pages);
+	json_u64(shell, "huge_pages", leaf_count[PAGE_1G]);
+	json_u64(shell, "large_pages", leaf_count[PAGE_2M]);
+	json_u64(shell, "small_pages", leaf_count[PAGE_4K]);
 	json_u64(shell, "table_pages", gmem->nested.table_pages);
 	json_u64(shell, "split_count", gmem->nested.split_count);
 	json_u64(shell, "merge_count", gmem->nested.merge_count);
-	json_bool(shell, "is_tracking", gmem->is_tracking);
+	json_bool(shell, "is_tracking", gmem->track.is_on);
 }
+
+static void show_tracking(struct shell *shell)
+{
+	shell_print(shell, "dirty tracking: %s (%s)\n", track_chosen_name(), track_chosen_why());
+	json_open_object(shell, "dirty_tracking");
+	json_string(shell, "method", track_chosen_name());
+	json_string(shell, "why", track_chosen_why());
+	json_close_object(shell);
+}
+HOST_FACT(show_tracking);
 
 static void show_unknown(struct shell *shell, struct vm *vm)
 {

@@ -200,7 +200,7 @@ static void test_dirty_bits(void)
 	hpa_t hpa;
 	enum page_size size;
 
-	assert_or_panic(!nested_arm(&nested, GPA(LARGE_PAGE_BYTES)));
+	assert_or_panic(!nested_arm(&nested, GPA(LARGE_PAGE_BYTES), NESTED_WATCH_DIRTY));
 	start(guest_touch);
 	expect("touch: exit", HV_EXIT_HLT, enter());
 	skip();

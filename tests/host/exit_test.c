@@ -88,6 +88,14 @@ static void nested_faults(void **state)
 	assert_int_equal(vcpu->hv->rip, 0x1000);
 	assert_int_equal(inside()->flush_count, flushes + 1);
 	assert_false(was_killed);
+	play((struct hv_exit){ .reason = HV_EXIT_NESTED_FAULT, .nested = { .gpa = GPA(0x6000), .is_write = true } });
+	assert_int_equal(vcpu->hv->rip, 0x1000);
+	assert_int_equal(inside()->flush_count, flushes + 1);
+	assert_false(was_killed);
+	left_count = 0;
+	play((struct hv_exit){ .reason = HV_EXIT_LOG_FULL });
+	assert_int_equal(left_count, 1);
+	assert_int_equal(vcpu->hv->rip, 0x1000);
 	play((struct hv_exit){ .reason = HV_EXIT_NESTED_FAULT, .nested = { .gpa = GPA(0xfee00020), .is_fetch = true } });
 	assert_true(was_killed);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest memory: layout, the door, and that no written page is ever missed by a collection,
- * whoever wrote it. The fake back end caches "dirty" translations as hardware does, so a
- * forgotten flush loses writes here too.
+ * Guest memory: layout, the pages behind it, the door, and the flush that a collection rests on
+ * (track_test.c).
  */
-/* SOURCES: vmm/gmem.c arch/nested.c arch/vcpu_state.c kernel/page.c kernel/page_map.c kernel/heap.c
+/* SOURCES: vmm/gmem.c vmm/track.c arch/nested.c arch/vcpu_state.c kernel/page.c kernel/page_map.c kernel/heap.c
  * kernel/panic.c kernel/log.c kernel/fmt.c kernel/clock.c kernel/str.c tests/host/fake/hv_fake.c */
 #include "tests/host/fake/machine.h"
 #include "tests/host/fake/memory.h"
@@ -64,44 +63,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static u64 page_to_write;
-
-static void write_a_page(struct fake_vcpu *guest, struct hv_exit *exit)
-{
-	u64 value = next_random();
-
-	(void)exit;
-	assert_true(fake_guest_write(guest, GPA(page_to_write * PAGE_BYTES + 8), &value, sizeof(value)));
-}
-
-/* An entry as vcpu.c does it. */
-static void guest_writes(u64 page)
-{
-	struct hv_exit exit;
-
-	if (vcpu.want_flush) {
-		vcpu.want_flush = false;
-		hv->flush(vcpu.hv);
-	}
-	page_to_write = page;
-	fake_guest = write_a_page;
-	hv->enter(vcpu.hv, &exit);
-}
-
-static void door_writes(u64 page)
-{
-	u64 value = next_random();
-
-	assert_int_equal(gmem_write(&vm.gmem, GPA(page * PAGE_BYTES + 16), &value, sizeof(value)), 0);
-}
-
-static void arm_all(void)
-{
-	for (u64 chunk = 0; chunk < CHUNKS; chunk++)
-		assert_int_equal(gmem_arm(&vm, chunk), 0);
-	gmem_flush_vcpus(&vm);
-}
-
 /* --- layout --- */
 
 static void a_hole_below_4_gib_is_not_ram(void **state)
@@ -153,6 +114,35 @@ static void too_little_memory_gives_all_back(void **state)
 	assert_int_equal(after.free_bytes, before.free_bytes);
 }
 
+/* Where the hardware maps 1 GiB as one and the host has one; the rest is in pages of 2 MiB. */
+static void a_whole_gib_is_one_page(void **state)
+{
+	const u64 bytes = GIB + 6 * MIB;
+	struct page_stats before, after;
+	struct gmem gmem;
+	hpa_t hpa;
+
+	(void)state;
+	fake_memory_init(3 * GIB);
+	fake_hv_init();
+	page_get_stats(&before);
+	fake_ops.limits.has_huge_pages = true;
+	assert_int_equal(gmem_init(&gmem, bytes), 0);
+	assert_int_equal(gmem.nested.leaf_count[PAGE_1G], 1);
+	assert_int_equal(gmem.nested.leaf_count[PAGE_2M], 3);
+	for (u64 page = 0; page < gmem.page_count; page += 509) {
+		assert_true(nested_walk(&gmem.nested, GPA(page * PAGE_BYTES), &hpa, NULL, NULL));
+		assert_ptr_equal(phys_to_virt(hpa), gmem_page(&gmem, page));
+	}
+	gmem_fini(&gmem);
+	fake_ops.limits.has_huge_pages = false;
+	assert_int_equal(gmem_init(&gmem, bytes), 0);
+	assert_int_equal(gmem.nested.leaf_count[PAGE_2M], bytes / LARGE_PAGE_BYTES);
+	gmem_fini(&gmem);
+	page_get_stats(&after);
+	assert_int_equal(after.free_bytes, before.free_bytes);
+}
+
 /* --- the door --- */
 
 static void the_door_crosses_pages_and_chunks(void **state)
@@ -183,128 +173,6 @@ static void what_is_not_all_ram_is_not_touched(void **state)
 	assert_int_equal(gmem_or32(&vm.gmem, GPA(2), 1), -EFAULT);
 }
 
-/* --- dirty tracking --- */
-
-static void each_door_is_marked_once_and_only_while_tracking(void **state)
-{
-	u64 map[BITMAP_WORDS(PAGES)] = { 0 };
-
-	(void)state;
-	door_writes(3);
-	assert_int_equal(gmem_track_start(&vm), 0);
-	assert_int_equal(gmem_collect(&vm, map), 0);
-	door_writes(4);
-	door_writes(4);
-	assert_int_equal(gmem_or32(&vm.gmem, GPA(9 * PAGE_BYTES), 4), 0);
-	assert_int_equal(gmem_collect(&vm, map), 2);
-	assert_true(bitmap_test(map, 4));
-	assert_true(bitmap_test(map, 9));
-	memset(map, 0, sizeof(map));
-	assert_int_equal(gmem_collect(&vm, map), 0);
-	door_writes(5);
-	gmem_track_stop(&vm);
-	assert_int_equal(gmem_track_start(&vm), 0);
-	assert_int_equal(gmem_collect(&vm, map), 0);
-	gmem_track_stop(&vm);
-}
-
-/* A write across a border dirties both pages. */
-static void a_write_across_pages_marks_both(void **state)
-{
-	u64 map[BITMAP_WORDS(PAGES)] = { 0 }, value = 1;
-
-	(void)state;
-	assert_int_equal(gmem_track_start(&vm), 0);
-	assert_int_equal(gmem_write(&vm.gmem, GPA(7 * PAGE_BYTES - 4), &value, 8), 0);
-	assert_int_equal(gmem_collect(&vm, map), 2);
-	assert_true(bitmap_test(map, 6));
-	assert_true(bitmap_test(map, 7));
-	gmem_track_stop(&vm);
-}
-
-/*
- * The property that a move rests on: copy a page whenever it is collected, after the
- * collection; when the guest stands still, one more collection makes the copy equal.
- */
-static void a_copy_of_what_is_collected_is_whole(void **state)
-{
-	u64 map[BITMAP_WORDS(PAGES)] = { 0 };
-	u8 *copy = calloc(1, RAM);
-
-	(void)state;
-	for (unsigned i = 0; i < 300; i++)
-		guest_writes(next_random() % PAGES);
-	assert_int_equal(gmem_track_start(&vm), 0);
-	/* Round 0: chunk by chunk, armed just before it is read, the guest writing in between. */
-	for (u64 chunk = 0; chunk < CHUNKS; chunk++) {
-		assert_int_equal(gmem_arm(&vm, chunk), 0);
-		gmem_flush_vcpus(&vm);
-		for (u64 page = chunk * 512; page < (chunk + 1) * 512; page++)
-			memcpy(copy + page * PAGE_BYTES, gmem_page(&vm.gmem, page), PAGE_BYTES);
-		for (unsigned i = 0; i < 20; i++)
-			guest_writes(next_random() % PAGES);
-		door_writes(next_random() % PAGES);
-	}
-	for (unsigned round = 0; round < 40; round++) {
-		gmem_collect(&vm, map);
-		for (u64 page = bitmap_next(map, PAGES, 0); page < PAGES; page = bitmap_next(map, PAGES, page + 1)) {
-			if (round < 39 && next_random() % 4 == 0)
-				guest_writes(next_random() % PAGES);
-			memcpy(copy + page * PAGE_BYTES, gmem_page(&vm.gmem, page), PAGE_BYTES);
-			bitmap_clear(map, page);
-		}
-		if (round < 38) {
-			for (unsigned i = 0; i < next_random() % 30; i++)
-				guest_writes(next_random() % PAGES);
-			door_writes(next_random() % PAGES);
-		}
-	}
-	for (u64 page = 0; page < PAGES; page++)
-		assert_memory_equal(copy + page * PAGE_BYTES, gmem_page(&vm.gmem, page), PAGE_BYTES);
-	gmem_track_stop(&vm);
-	free(copy);
-}
-
-static void stopping_restores_large_pages(void **state)
-{
-	(void)state;
-	assert_int_equal(vm.gmem.nested.large_pages, CHUNKS);
-	assert_int_equal(gmem_track_start(&vm), 0);
-	arm_all();
-	assert_int_equal(vm.gmem.nested.large_pages, 0);
-	assert_int_equal(gmem_track_start(&vm), -EBUSY);
-	gmem_track_stop(&vm);
-	assert_int_equal(vm.gmem.nested.large_pages, CHUNKS);
-	assert_int_equal(bitmap_count(vm.gmem.armed, CHUNKS), 0);
-	assert_true(vcpu.want_flush);
-}
-
-static void cost_follows_what_was_touched(void **state)
-{
-	u64 map[BITMAP_WORDS(PAGES)] = { 0 };
-	u64 before;
-
-	(void)state;
-	assert_int_equal(gmem_track_start(&vm), 0);
-	arm_all();
-	for (unsigned i = 0; i < 3; i++)
-		gmem_collect(&vm, map);
-	before = vm.gmem.entries_scanned;
-	guest_writes(100);
-	gmem_collect(&vm, map);
-	/* One table of 512 entries and the way to it, not all 16 tables. */
-	assert_in_range(vm.gmem.entries_scanned - before, 1, 3 * 512);
-	gmem_track_stop(&vm);
-}
-
-static void without_dirty_bits_there_is_no_tracking(void **state)
-{
-	(void)state;
-	fake_ops.limits.has_dirty_bits = false;
-	assert_int_equal(gmem_track_start(&vm), -EOPNOTSUPP);
-	assert_false(vm.gmem.is_tracking);
-}
-
 /* --- flush: who is inside is kicked and waited for --- */
 
 static void kick_that_ends_the_run(unsigned cpu)
@@ -332,14 +200,14 @@ static void a_flush_waits_for_who_is_inside(void **state)
 	assert_int_equal(fake.kicks[2], 1);
 	assert_true(vcpu.want_flush);
 	/* So does a collection: what the guest writes until it leaves must not be copied before. */
-	assert_int_equal(gmem_track_start(&vm), 0);
+	assert_int_equal(track_start(&vm), 0);
 	vcpu.want_flush = false;
 	vcpu.entry_count = 7;
-	gmem_collect(&vm, map);
+	track_collect(&vm, map);
 	assert_int_equal(fake.kicks[2], 2);
 	assert_true(vcpu.want_flush);
 	vcpu.entry_count = 8;
-	gmem_track_stop(&vm);
+	track_stop(&vm);
 	machine = before;
 }
 
@@ -351,14 +219,9 @@ int main(void)
 		TEST(a_hole_below_4_gib_is_not_ram),
 		TEST(sizes_that_cannot_be_are_refused),
 		TEST(too_little_memory_gives_all_back),
+		cmocka_unit_test(a_whole_gib_is_one_page),
 		TEST(the_door_crosses_pages_and_chunks),
 		TEST(what_is_not_all_ram_is_not_touched),
-		TEST(each_door_is_marked_once_and_only_while_tracking),
-		TEST(a_write_across_pages_marks_both),
-		TEST(a_copy_of_what_is_collected_is_whole),
-		TEST(stopping_restores_large_pages),
-		TEST(cost_follows_what_was_touched),
-		TEST(without_dirty_bits_there_is_no_tracking),
 		TEST(a_flush_waits_for_who_is_inside),
 	};
 

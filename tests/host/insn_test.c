@@ -3,7 +3,7 @@
  * Instructions that Tern carries out, and the guest's page tables: each form against what the
  * CPU that runs the tests does, faults in the middle of strings, and bytes that make no sense.
  */
-/* SOURCES: vmm/insn.c vmm/insn_string.c vmm/alu.c vmm/walk.c vmm/gmem.c arch/nested.c arch/vcpu_state.c
+/* SOURCES: vmm/insn.c vmm/insn_string.c vmm/alu.c vmm/walk.c vmm/gmem.c vmm/track.c arch/nested.c arch/vcpu_state.c
  * kernel/page.c kernel/page_map.c kernel/heap.c kernel/panic.c kernel/log.c kernel/fmt.c kernel/clock.c
  * kernel/str.c tests/host/fake/hv_fake.c
  * third_party/zydis/src/Decoder.c third_party/zydis/src/DecoderData.c third_party/zydis/src/MetaInfo.c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loading a guest: what memory and CPU look like after, and hostile kernel files. */
-/* SOURCES: vmm/load.c vmm/load_linux.c vmm/load_pvh.c vmm/gmem.c arch/nested.c arch/vcpu_state.c
+/* SOURCES: vmm/load.c vmm/load_linux.c vmm/load_pvh.c vmm/gmem.c vmm/track.c arch/nested.c arch/vcpu_state.c
  * kernel/bootfile.c kernel/page.c kernel/page_map.c kernel/heap.c kernel/panic.c kernel/log.c kernel/fmt.c
  * kernel/clock.c kernel/str.c tests/host/fake/hv_fake.c */
 #include <sanitizer/asan_interface.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Nested tables against a model that knows one fact a page. A fake CPU walks the tables as
- * hardware does: it sets accessed and dirty bits, and it caches, leaves and upper levels, until
- * it is flushed.
+ * hardware does: it sets accessed and dirty bits, logs the second if it has a log, faults where it
+ * may not write, and it caches, leaves and upper levels, until it is flushed.
  */
 /* SOURCES: arch/nested.c */
 #include <stdarg.h>
@@ -64,9 +64,17 @@ static const struct nested_format formats[] = {
 
 static struct nested nested;
 
+/* How what is written is found: by nested_harvest, or by the fake CPU's marks. */
+static enum { BY_BITS, BY_LOG, BY_FAULTS, METHODS } method;
+static bool is_marked[GUEST_PAGES]; /* in the log, or opened by a fault */
+static bool is_armed[REGIONS];
+
+static enum nested_watch watch(void) { return method == BY_FAULTS ? NESTED_WATCH_PROTECT : NESTED_WATCH_DIRTY; }
+
 static int setup(void **state)
 {
 	(void)state;
+	method = BY_BITS;
 	direct_map = aligned_alloc(PAGE_BYTES, TABLES * PAGE_BYTES);
 	allocations_left = ~0u;
 	return 0;
@@ -135,6 +143,9 @@ static bool cpu_touch(u64 gpa, bool is_write)
 	}
 	if (!leaf || !(*leaf & nested.format->present) || (is_write && !(*leaf & nested.format->write)))
 		return false;
+	/* What is in no armed region is dirty from the start, but for tables out of use. */
+	if (method == BY_LOG && is_write && !(*leaf & nested.format->dirty) && is_armed[gpa / LARGE_PAGE_BYTES])
+		is_marked[gpa / PAGE_BYTES] = true;
 	*leaf |= nested.format->accessed | (is_write ? nested.format->dirty : 0);
 	cached->is_valid = true;
 	cached->is_dirty |= is_write;
@@ -144,7 +155,6 @@ static bool cpu_touch(u64 gpa, bool is_write)
 /* The model: pages written since their last harvest, in armed regions. */
 static bool must_find[GUEST_PAGES];  /* written after the flush that followed arming or harvest */
 static bool may_find[GUEST_PAGES];   /* written before that flush: the copy after it has the data */
-static bool is_armed[REGIONS];
 static bool is_found[GUEST_PAGES];
 
 static void found(void *context, u64 gfn)
@@ -155,12 +165,30 @@ static void found(void *context, u64 gfn)
 	is_found[gfn] = true;
 }
 
+static u64 take_marks(u64 gpa, u64 bytes)
+{
+	u64 count = 0;
+
+	for (u64 i = gpa / PAGE_BYTES; i < MIN((gpa + bytes) / PAGE_BYTES, GUEST_PAGES); i++) {
+		if (!is_marked[i])
+			continue;
+		is_marked[i] = false;
+		nested_clean(&nested, GPA(i * PAGE_BYTES), watch());
+		found(&nested, i);
+		count++;
+	}
+	return count;
+}
+
 static u64 harvest(u64 gpa, u64 bytes)
 {
 	u64 count;
 
 	memset(is_found, 0, sizeof(is_found));
-	count = nested_harvest(&nested, GPA(gpa), bytes, found, &nested);
+	if (method == BY_BITS)
+		count = nested_harvest(&nested, GPA(gpa), bytes, found, &nested);
+	else
+		count = take_marks(gpa, bytes);
 	for (u64 i = 0; i < GUEST_PAGES; i++) {
 		bool is_in_range = i >= gpa / PAGE_BYTES && i < (gpa + bytes) / PAGE_BYTES;
 
@@ -184,6 +212,7 @@ static void map_guest(const struct nested_format *format)
 		assert_int_equal(nested_map(&nested, GPA(i * LARGE_PAGE_BYTES), HPA(HOST_BASE + i * LARGE_PAGE_BYTES),
 					    PAGE_2M, NESTED_WRITE), 0);
 	memset(is_armed, 0, sizeof(is_armed));
+	memset(is_marked, 0, sizeof(is_marked));
 	memset(must_find, 0, sizeof(must_find));
 	memset(may_find, 0, sizeof(may_find));
 	cpu_flush();
@@ -206,7 +235,7 @@ static void check_translation(void)
 
 static void arm(unsigned region, int want)
 {
-	assert_int_equal(nested_arm(&nested, GPA(region * LARGE_PAGE_BYTES)), want);
+	assert_int_equal(nested_arm(&nested, GPA(region * LARGE_PAGE_BYTES), watch()), want);
 	if (want == 0)
 		is_armed[region] = true;
 	assert_int_equal(nested_is_armed(&nested, GPA(region * LARGE_PAGE_BYTES)), is_armed[region]);
@@ -216,16 +245,30 @@ static void disarm(unsigned region)
 {
 	nested_disarm(&nested, GPA(region * LARGE_PAGE_BYTES));
 	is_armed[region] = false;
+	memset(is_marked + region * PAGES_PER_REGION, 0, PAGES_PER_REGION);
 	memset(must_find + region * PAGES_PER_REGION, 0, PAGES_PER_REGION);
 	memset(may_find + region * PAGES_PER_REGION, 0, PAGES_PER_REGION);
 	assert_false(nested_is_armed(&nested, GPA(region * LARGE_PAGE_BYTES)));
+}
+
+/* A fault is answered as vmm/ does it: the page is opened, or what the CPU has cached is dropped. */
+static void write_or_fault(u64 page)
+{
+	for (unsigned faults = 0; !cpu_touch(page * PAGE_BYTES, true); faults++) {
+		assert_int_equal(method, BY_FAULTS);
+		assert_in_range(faults, 0, 2);
+		if (nested_open(&nested, GPA(page * PAGE_BYTES)))
+			is_marked[page] = true;
+		else
+			cpu_flush(), is_flushed = true;
+	}
 }
 
 static void write_page(u64 page)
 {
 	bool was_known = must_find[page];
 
-	assert_true(cpu_touch(page * PAGE_BYTES, true));
+	write_or_fault(page);
 	if (!is_armed[page / PAGES_PER_REGION])
 		return;
 	if (is_flushed)
@@ -285,8 +328,9 @@ static void random_step(void)
 static void random_steps_agree_with_the_model(void **state)
 {
 	(void)state;
-	for (unsigned run = 0; run < 2 * ARRAY_COUNT(formats); run++) {
+	for (unsigned run = 0; run < METHODS * ARRAY_COUNT(formats); run++) {
 		srand(run);
+		method = run / ARRAY_COUNT(formats);
 		map_guest(&formats[run % ARRAY_COUNT(formats)]);
 		is_flushed = true;
 		for (unsigned step = 0; step < 20000; step++) {
@@ -298,13 +342,77 @@ static void random_steps_agree_with_the_model(void **state)
 			disarm(i);
 		cpu_flush();
 		check_translation();
-		assert_int_equal(nested.large_pages, REGIONS);
+		for (u64 i = 0; i < GUEST_PAGES; i++)
+			assert_true(cpu_touch(i * PAGE_BYTES, true));
+		assert_int_equal(nested.leaf_count[PAGE_2M], REGIONS);
 		assert_int_equal(nested.table_pages, 3);
 		assert_int_equal(nested.table_pages, given_count);
 		assert_int_equal(nested.split_count, nested.merge_count);
 		nested_fini(&nested);
 		assert_int_equal(given_count, 0);
 	}
+}
+
+/* The same writes and harvests with each method, the CPU flushed after each harvest. */
+static void a_recorded_workload_gives_equal_sets(void **state)
+{
+	static bool sets[METHODS][24][GUEST_PAGES];
+
+	(void)state;
+	for (method = 0; method < METHODS; method++) {
+		srand(77);
+		map_guest(&formats[1]);
+		is_flushed = true;
+		for (unsigned round = 0; round < 24; round++) {
+			if (round < REGIONS)
+				arm(round, 0);
+			cpu_flush();
+			for (unsigned i = 0; i < 400; i++)
+				write_page((u64)rand() % GUEST_PAGES);
+			harvest(0, GUEST_BYTES);
+			memcpy(sets[method][round], is_found, sizeof(is_found));
+			cpu_flush();
+		}
+		nested_fini(&nested);
+		assert_memory_equal(sets[method], sets[0], sizeof(sets[0]));
+	}
+	method = BY_BITS;
+}
+
+/* What is protected faults once; what may not be written at all is never opened. */
+static void a_page_that_is_read_only_stays_so(void **state)
+{
+	bool is_writable;
+	hpa_t hpa;
+
+	(void)state;
+	method = BY_FAULTS;
+	assert_int_equal(nested_init(&nested, &formats[0]), 0);
+	assert_int_equal(nested_map(&nested, GPA(0), HPA(HOST_BASE), PAGE_2M, NESTED_WRITE), 0);
+	assert_int_equal(nested_map(&nested, GPA(2 * MIB), HPA(HOST_BASE + 2 * MIB), PAGE_2M, 0), 0);
+	assert_false(nested_open(&nested, GPA(0)));
+	assert_int_equal(nested_arm(&nested, GPA(0), watch()), 0);
+	assert_int_equal(nested_arm(&nested, GPA(2 * MIB), watch()), 0);
+	cpu_flush();
+	assert_false(cpu_touch(PAGE_BYTES, true));
+	assert_true(cpu_touch(PAGE_BYTES, false));
+	assert_true(nested_walk(&nested, GPA(PAGE_BYTES), &hpa, NULL, &is_writable));
+	assert_true(is_writable);
+	assert_true(nested_open(&nested, GPA(PAGE_BYTES)));
+	assert_false(nested_open(&nested, GPA(PAGE_BYTES)));
+	assert_true(cpu_touch(PAGE_BYTES, true));
+	assert_false(cpu_touch(2 * PAGE_BYTES, true));
+	nested_clean(&nested, GPA(PAGE_BYTES), watch());
+	cpu_flush();
+	assert_false(cpu_touch(PAGE_BYTES, true));
+	assert_false(nested_open(&nested, GPA(2 * MIB)));
+	assert_false(nested_open(&nested, GPA(4 * MIB)));
+	nested_disarm(&nested, GPA(0));
+	nested_disarm(&nested, GPA(2 * MIB));
+	cpu_flush();
+	assert_true(cpu_touch(3 * PAGE_BYTES, true));
+	assert_false(cpu_touch(2 * MIB, true));
+	nested_fini(&nested);
 }
 
 /* The hazard that made RECENT: a write through a cached upper level, between harvest and flush. */
@@ -362,12 +470,15 @@ static void a_huge_page_is_cut_and_made_whole(void **state)
 	(void)state;
 	assert_int_equal(nested_init(&nested, &formats[0]), 0);
 	assert_int_equal(nested_map(&nested, GPA(GIB), HPA(HOST_BASE), PAGE_1G, NESTED_WRITE), 0);
-	assert_int_equal(nested.large_pages, 1);
+	assert_int_equal(nested.leaf_count[PAGE_1G], 1);
 	allocations_left = 1; /* enough to cut 1 GiB, not to cut 2 MiB */
-	assert_int_equal(nested_arm(&nested, GPA(GIB + 4 * MIB)), -ENOMEM);
+	assert_int_equal(nested_arm(&nested, GPA(GIB + 4 * MIB), watch()), -ENOMEM);
+	assert_int_equal(nested.leaf_count[PAGE_1G], 1);
+	assert_int_equal(nested.leaf_count[PAGE_2M], 0);
+	nested_reclaim(&nested);
 	allocations_left = ~0u;
-	assert_int_equal(nested_arm(&nested, GPA(GIB + 4 * MIB)), 0);
-	assert_int_equal(nested.large_pages, 511);
+	assert_int_equal(nested_arm(&nested, GPA(GIB + 4 * MIB), watch()), 0);
+	assert_int_equal(nested.leaf_count[PAGE_2M], 511);
 	assert_true(nested_walk(&nested, GPA(GIB + 4 * MIB + 5), &hpa, &size, NULL));
 	assert_int_equal(hpa.value, HOST_BASE + 4 * MIB + 5);
 	assert_int_equal(size, PAGE_4K);
@@ -377,7 +488,7 @@ static void a_huge_page_is_cut_and_made_whole(void **state)
 	assert_true(nested_walk(&nested, GPA(GIB + 4 * MIB + 5), &hpa, &size, NULL));
 	assert_int_equal(hpa.value, HOST_BASE + 4 * MIB + 5);
 	assert_int_equal(size, PAGE_1G);
-	assert_int_equal(nested.large_pages, 1);
+	assert_int_equal(nested.leaf_count[PAGE_1G], 1);
 	nested_reclaim(&nested);
 	assert_int_equal(nested.table_pages, 2);
 	nested_fini(&nested);
@@ -392,7 +503,7 @@ static void small_pages_are_armed_in_place(void **state)
 					    NESTED_WRITE), 0);
 	memset(must_find, 0, sizeof(must_find));
 	cpu_flush();
-	assert_int_equal(nested_arm(&nested, GPA(0)), 0);
+	assert_int_equal(nested_arm(&nested, GPA(0), watch()), 0);
 	cpu_flush();
 	is_armed[0] = is_flushed = true;
 	write_page(8);
@@ -412,7 +523,7 @@ static void maps_are_refused_and_undone(void **state)
 
 	(void)state;
 	assert_int_equal(nested_init(&nested, &formats[0]), 0);
-	assert_int_equal(nested_arm(&nested, GPA(0)), -ENOENT);
+	assert_int_equal(nested_arm(&nested, GPA(0), watch()), -ENOENT);
 	allocations_left = 1;
 	assert_int_equal(nested_map(&nested, GPA(0), HPA(HOST_BASE), PAGE_4K, 0), -ENOMEM);
 	allocations_left = ~0u;
@@ -431,7 +542,7 @@ static void maps_are_refused_and_undone(void **state)
 	nested_unmap(&nested, GPA(0), PAGE_4K);
 	assert_true(nested.generation > generation);
 	assert_false(nested_walk(&nested, GPA(0), &hpa, NULL, NULL));
-	assert_int_equal(nested_arm(&nested, GPA(2 * MIB)), 0);
+	assert_int_equal(nested_arm(&nested, GPA(2 * MIB), watch()), 0);
 	nested_unmap(&nested, GPA(2 * MIB), PAGE_2M);
 	assert_false(nested_walk(&nested, GPA(2 * MIB), &hpa, NULL, NULL));
 	nested_fini(&nested);
@@ -441,6 +552,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(random_steps_agree_with_the_model, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_recorded_workload_gives_equal_sets, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_page_that_is_read_only_stays_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_write_before_the_flush_is_not_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(cost_follows_what_is_touched, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_huge_page_is_cut_and_made_whole, setup, teardown),

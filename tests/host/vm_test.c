@@ -3,7 +3,7 @@
  * A VM's life on the fake back end: what is refused, what each step leaves, how it ends, and that
  * whatever fails on the way gives everything back.
  */
-/* SOURCES: vmm/vm.c vmm/vcpu.c vmm/exit.c vmm/gmem.c vmm/device.c vmm/bus.c vmm/vtime.c vmm/msr.c vmm/cpuid.c
+/* SOURCES: vmm/vm.c vmm/vcpu.c vmm/exit.c vmm/gmem.c vmm/track.c vmm/device.c vmm/bus.c vmm/vtime.c vmm/msr.c vmm/cpuid.c
  * vmm/cpuid_words.c arch/nested.c arch/vcpu_state.c kernel/page.c kernel/page_map.c kernel/heap.c kernel/panic.c
  * kernel/log.c kernel/fmt.c kernel/clock.c kernel/sched.c kernel/timer.c kernel/str.c tests/host/fake/hv_fake.c */
 #include "tests/host/fake/machine.h"
@@ -66,6 +66,11 @@ int load_guest(struct vm *vm, const char **why)
 	return 0;
 }
 void vm_create_configured(void) { }
+const char *config_get(const char *section, const char *name, const char *key)
+{
+	(void)section, (void)name, (void)key;
+	return NULL;
+}
 u64 rtc_now_ns(void) { return rtc_ns; }
 int irq_pending_vector(struct vcpu *vcpu)
 {

@@ -287,16 +287,16 @@ void *gmem_page(const struct gmem *gmem, u64 index)
 	return f->ram + index * PAGE_BYTES;
 }
 
-int gmem_track_start(struct vm *vm)
+int track_start(struct vm *vm)
 {
-	assert_false(vm->gmem.is_tracking);
-	vm->gmem.is_tracking = true;
+	assert_false(vm->gmem.track.is_on);
+	vm->gmem.track.is_on = true;
 	return 0;
 }
 
-int gmem_arm(struct vm *vm, u64 chunk)
+int track_arm(struct vm *vm, u64 chunk)
 {
-	assert_true(vm->gmem.is_tracking && chunk < vm->gmem.page_count / CHUNK_PAGES);
+	assert_true(vm->gmem.track.is_on && chunk < vm->gmem.page_count / CHUNK_PAGES);
 	if (fake_heap.fail_in == 1)
 		return -ENOMEM;
 	bitmap_set(fake_of(vm)->armed, chunk);
@@ -310,7 +310,7 @@ void gmem_flush_vcpus(struct vm *vm)
 	memcpy(f->armed_flushed, f->armed, BITMAP_WORDS(vm->gmem.page_count / CHUNK_PAGES) * 8);
 }
 
-u64 gmem_collect(struct vm *vm, u64 *map)
+u64 track_collect(struct vm *vm, u64 *map)
 {
 	struct fake_vm *f = fake_of(vm);
 	u64 added = 0;
@@ -323,12 +323,12 @@ u64 gmem_collect(struct vm *vm, u64 *map)
 	return added;
 }
 
-void gmem_track_stop(struct vm *vm)
+void track_stop(struct vm *vm)
 {
 	struct fake_vm *f = fake_of(vm);
 
-	assert_true(vm->gmem.is_tracking);
-	vm->gmem.is_tracking = false;
+	assert_true(vm->gmem.track.is_on);
+	vm->gmem.track.is_on = false;
 	memset(f->written, 0, vm->gmem.page_count / 8);
 	memset(f->armed, 0, BITMAP_WORDS(vm->gmem.page_count / CHUNK_PAGES) * 8);
 	memset(f->armed_flushed, 0, BITMAP_WORDS(vm->gmem.page_count / CHUNK_PAGES) * 8);
@@ -348,7 +348,7 @@ static void guest_write(struct fake_vm *f, u64 page, u32 offset, u64 value)
 {
 	memcpy(f->ram + page * PAGE_BYTES + offset, &value, sizeof(value));
 	memcpy(oracle.ram + page * PAGE_BYTES + offset, &value, sizeof(value));
-	if (f->vm.gmem.is_tracking && bitmap_test(f->armed_flushed, page / CHUNK_PAGES))
+	if (f->vm.gmem.track.is_on && bitmap_test(f->armed_flushed, page / CHUNK_PAGES))
 		bitmap_set(f->written, page);
 }
 

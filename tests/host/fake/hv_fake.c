@@ -93,6 +93,9 @@ static void fake_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 		memset(vcpu->tlb_dirty, 0, sizeof(vcpu->tlb_dirty));
 	vcpu->want_flush = false;
 	vcpu->nested_generation = vcpu->nested->generation;
+	if (vcpu->want_log && !vcpu->is_logging)
+		vcpu->log_count = 0;
+	vcpu->is_logging = vcpu->want_log;
 	vcpu->is_parked = false;
 	vcpu->enter_count++;
 	hv->exit_count++;
@@ -197,19 +200,37 @@ static void fake_flush(struct hv_vcpu *hv)
 	fake_vcpu(hv)->flush_count++;
 }
 
-/* The page's host address, with accessed and dirty bits set on the way; NULL: nested fault. */
+static void fake_log_start(struct hv_vcpu *hv) { fake_vcpu(hv)->want_log = true; }
+static void fake_log_stop(struct hv_vcpu *hv) { fake_vcpu(hv)->want_log = false; }
+
+static void fake_log_drain(struct hv_vcpu *hv, void (*found)(void *context, u64 gfn), void *context)
+{
+	struct fake_vcpu *vcpu = fake_vcpu(hv);
+
+	for (unsigned i = 0; i < vcpu->log_count; i++)
+		found(context, vcpu->log[i]);
+	vcpu->log_count = 0;
+}
+
+/*
+ * The page's host address, with accessed and dirty bits set on the way and the log kept; NULL: an
+ * exit. A write that was cached as allowed and dirty is asked no more.
+ */
 static u8 *guest_walk(struct fake_vcpu *vcpu, u64 gpa, bool is_write)
 {
 	const struct nested_format *format = vcpu->nested->format;
 	u64 *table = phys_to_virt(vcpu->nested->root);
 	bool is_cached = gpa / PAGE_BYTES < FAKE_TLB_PAGES && bitmap_test(vcpu->tlb_dirty, gpa / PAGE_BYTES);
 
+	/* A full log is seen before the access, SDM 3C 28.3.6. */
+	if (is_write && !is_cached && vcpu->is_logging && vcpu->log_count == FAKE_LOG_ENTRIES)
+		return NULL;
 	for (unsigned level = 3;; level--) {
 		u64 *entry = &table[gpa >> (12 + 9 * level) & 511];
 
 		if ((*entry & format->present) != format->present)
 			return NULL;
-		if (is_write && !(*entry & format->write))
+		if (is_write && !is_cached && !(*entry & format->write))
 			return NULL;
 		if (!is_cached)
 			*entry |= format->accessed;
@@ -218,6 +239,8 @@ static u8 *guest_walk(struct fake_vcpu *vcpu, u64 gpa, bool is_write)
 			continue;
 		}
 		if (is_write && !is_cached) {
+			if (vcpu->is_logging && !(*entry & format->dirty))
+				vcpu->log[vcpu->log_count++] = gpa / PAGE_BYTES;
 			*entry |= format->dirty;
 			if (gpa / PAGE_BYTES < FAKE_TLB_PAGES)
 				bitmap_set(vcpu->tlb_dirty, gpa / PAGE_BYTES);
@@ -228,16 +251,30 @@ static u8 *guest_walk(struct fake_vcpu *vcpu, u64 gpa, bool is_write)
 	}
 }
 
-bool fake_guest_write(struct fake_vcpu *vcpu, gpa_t gpa, const void *from, size_t bytes)
+bool fake_guest_try_write(struct fake_vcpu *vcpu, struct hv_exit *exit, gpa_t gpa, const void *from, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i++) {
 		u8 *at = guest_walk(vcpu, gpa.value + i, true);
 
-		if (!at)
-			return false;
-		*at = ((const u8 *)from)[i];
+		if (at) {
+			*at = ((const u8 *)from)[i];
+			continue;
+		}
+		*exit = (struct hv_exit){ .reason = HV_EXIT_NESTED_FAULT };
+		exit->nested.gpa = GPA(gpa.value + i);
+		exit->nested.is_write = true;
+		if (vcpu->is_logging && vcpu->log_count == FAKE_LOG_ENTRIES)
+			exit->reason = HV_EXIT_LOG_FULL;
+		return false;
 	}
 	return true;
+}
+
+bool fake_guest_write(struct fake_vcpu *vcpu, gpa_t gpa, const void *from, size_t bytes)
+{
+	struct hv_exit exit;
+
+	return fake_guest_try_write(vcpu, &exit, gpa, from, bytes);
 }
 
 bool fake_guest_read(struct fake_vcpu *vcpu, gpa_t gpa, void *to, size_t bytes)
@@ -270,6 +307,9 @@ struct hv_ops fake_ops = {
 	.tsc_aux = fake_tsc_aux,
 	.set_tsc = fake_set_tsc,
 	.flush = fake_flush,
+	.log_start = fake_log_start,
+	.log_stop = fake_log_stop,
+	.log_drain = fake_log_drain,
 	.nested = &fake_format,
 };
 
@@ -283,6 +323,7 @@ void fake_hv_init(void)
 		.physical_bits = 40,
 		.mxcsr_mask = 0xffff,
 		.has_dirty_bits = true,
+		.has_dirty_log = true,
 	};
 	hv = &fake_ops;
 	hv_missing = NULL;

@@ -79,7 +79,7 @@ void assert_runs_on(u32 host)
 	assert_null(fake_vm_on(!host, "web1"));
 	assert_int_equal(fake_vm_on(host, "web1")->vm.state, VM_RUNNING);
 	assert_null(fake_vm_on(host, "web1")->vm.migration);
-	assert_false(fake_vm_on(host, "web1")->vm.gmem.is_tracking);
+	assert_false(fake_vm_on(host, "web1")->vm.gmem.track.is_on);
 }
 
 void assert_failed_with(const char *code)
