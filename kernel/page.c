@@ -146,7 +146,8 @@ static u64 take_pages(u32 index, unsigned page, unsigned count)
 static int take_run(unsigned count, u64 *address)
 {
 	for (u32 index = page_pool.cut.head; index != NO_CHUNK; index = page_pool.chunks[index].next) {
-		unsigned page = page_pool.chunks[index].free < count ? CHUNK_PAGES : find_run(&page_pool.chunks[index], count);
+		const struct chunk *chunk = &page_pool.chunks[index];
+		unsigned page = chunk->free < count ? CHUNK_PAGES : find_run(chunk, count);
 
 		if (page < CHUNK_PAGES) {
 			*address = take_pages(index, page, count);

@@ -6,7 +6,7 @@
 #include "kernel/types.h"
 
 /*
- * The first word as an address, on a host that has a network and on no other console of which the same command
- * is_busy. False: shell_fail was called.
+ * The first word as an address, if this host has a network and the command is not busy on another
+ * console. False: shell_fail was called.
  */
 bool net_command_begin(struct shell *shell, const struct cmd_args *args, bool is_busy, u32 *ip);

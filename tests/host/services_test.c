@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The echo and discard services: strangers take no more than their share of the streams. */
-/* SOURCES: net/bench.c net/command.c net/address.c kernel/shell.c kernel/shell_edit.c kernel/shell_parse.c kernel/shell_complete.c
-	    kernel/shell_output.c kernel/shell_help.c kernel/json.c kernel/log.c kernel/heap.c kernel/page.c
-	    kernel/page_map.c kernel/sched.c kernel/timer.c kernel/clock.c kernel/errno.c kernel/fmt.c kernel/str.c
-	    kernel/panic.c */
+/* SOURCES: net/bench.c net/command.c net/address.c kernel/shell.c kernel/shell_edit.c kernel/shell_parse.c
+	    kernel/shell_complete.c kernel/shell_output.c kernel/shell_help.c kernel/json.c kernel/log.c kernel/heap.c
+	    kernel/page.c kernel/page_map.c kernel/sched.c kernel/timer.c kernel/clock.c kernel/errno.c kernel/fmt.c
+	    kernel/str.c kernel/panic.c */
 #include "tests/host/fake/machine.h"
 #include "tests/host/fake/memory.h"
 

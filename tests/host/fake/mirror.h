@@ -26,7 +26,7 @@ void mirror_start(void);
 void turn(void);
 void run_ms(u64 ms);
 
-/* A byte arrives as if sent by this port of the mirror to whom it talked to last, so far after the start of what it sent last. */
+/* A byte arrives from this port of the mirror, for whom it talked to last, so far after the start of what it sent then. */
 void mirror_forge(u16 port, u32 ahead);
 
 u32 random_below(u32 limit);

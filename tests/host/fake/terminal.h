@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Somebody at Tern's console, for tests of the shell: what is typed, the port it goes through, and the
- * screen of a terminal that shows what comes back. Variables instead of a clock and a service loop.
+ * Somebody at Tern's console, for tests of the shell: what is typed, the port it goes through, and
+ * the screen of a small terminal that shows what comes back, so that tests speak of what one
+ * reads, not of escape codes. Variables instead of a clock and a service loop.
  */
 #pragma once
 
@@ -19,8 +20,8 @@ extern u64 now_ns;
 
 extern char typed[20000];               /* what the port has received */
 extern size_t typed_count, typed_read;
-extern char sent[6 * 1024 * 1024];      /* what it has sent, and how much of that is on the screen */
-extern size_t sent_count, shown;
+extern char sent[6 * 1024 * 1024];      /* what it has sent, */
+extern size_t sent_count, shown;        /* and how much of that is on the screen */
 extern size_t port_room;                /* what the port takes a call */
 
 extern char screen[ROWS][COLUMNS];
