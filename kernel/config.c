@@ -93,21 +93,6 @@ static bool has_control_character(const char *text)
 	return false;
 }
 
-/* Names of peers and VMs are typed in commands: no spaces, no '=' and nothing that quotes. */
-static bool is_name(const char *text)
-{
-	if (!*text || *text == '-')
-		return false;
-	for (; *text; text++) {
-		bool is_letter = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
-		bool is_digit = *text >= '0' && *text <= '9';
-
-		if (!is_letter && !is_digit && *text != '-' && *text != '_' && *text != '.')
-			return false;
-	}
-	return true;
-}
-
 static bool has_section(const char *section, const char *name)
 {
 	for (unsigned i = 0; i < entry_count; i++) {
@@ -145,8 +130,8 @@ static void parse_section(struct parser *parser, char *line)
 	} else if (strcmp(kind, "nic") && strcmp(kind, "peer") && strcmp(kind, "vm")) {
 		report(parser, "a section is [host], [nic NAME], [peer NAME] or [vm NAME], not: ", kind);
 		return;
-	} else if (!is_name(name)) {
-		report(parser, "a name is letters, digits, '-', '_', '.'; this is none: ", name);
+	} else if (!str_is_name(name)) {
+		report(parser, "a name is letters, digits, '-', '_', '.', none of '-.' first; this is none: ", name);
 		return;
 	} else if (has_section(kind, name)) {
 		report(parser, "there is already a section for ", name);
@@ -171,7 +156,7 @@ static void parse_value(struct parser *parser, char *line)
 	key = trim(line);
 	value = trim(equals + 1);
 	length = strlen(value);
-	if (!is_name(key)) {
+	if (!str_is_name(key)) {
 		report(parser, "not a key: ", key);
 		return;
 	}

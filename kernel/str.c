@@ -25,6 +25,20 @@ bool str_starts(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+bool str_is_name(const char *s)
+{
+	if (!*s || *s == '-' || *s == '.')
+		return false;
+	for (; *s; s++) {
+		bool is_letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z');
+		bool is_digit = *s >= '0' && *s <= '9';
+
+		if (!is_letter && !is_digit && *s != '-' && *s != '_' && *s != '.')
+			return false;
+	}
+	return true;
+}
+
 static int digit_value(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -26,6 +26,11 @@ void string_use_blocks(void (*copy)(void *to, const void *from, size_t bytes),
 bool str_copy(char *to, size_t size, const char *from);
 /* True if s starts with prefix. */
 bool str_starts(const char *s, const char *prefix);
+/*
+ * What VMs, peers and keys may be called, since one types it in commands and files: letters, digits,
+ * '-', '_' and '.', none of "-." first.
+ */
+bool str_is_name(const char *s);
 /* Parses all of s as decimal or 0x hexadecimal; 0 or -EINVAL, -ERANGE. */
 int str_to_u64(const char *s, u64 *out);
 /* As str_to_u64 with an optional suffix K, M, G (powers of 1024): "256M". */

@@ -27,20 +27,6 @@ static int parse_address(const char *text, struct stream_address *address)
 	return net_parse_ip(ip, &address->ip);
 }
 
-static bool is_name(const char *name)
-{
-	size_t length = strlen(name);
-
-	for (size_t i = 0; i < length; i++) {
-		char c = name[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      c == '-' || c == '_' || c == '.'))
-			return false;
-	}
-	return length > 0 && length < WIRE_HOST_MAX;
-}
-
 const struct peer *peer_nth(u32 index)
 {
 	return index < migration->peer_count ? &migration->peer[index] : NULL;
@@ -59,7 +45,7 @@ int peer_add(const char *name, const char *address)
 	struct stream_address parsed;
 	struct peer *peer;
 
-	if (!is_name(name) || parse_address(address, &parsed))
+	if (!str_is_name(name) || strlen(name) >= WIRE_HOST_MAX || parse_address(address, &parsed))
 		return -EINVAL;
 	if (peer_find(name))
 		return -EEXIST;
@@ -104,8 +90,6 @@ void peer_init(void)
 		const char *address = config_get("peer", name, "address");
 
 		if (!address || peer_add(name, address))
-			log_warn(
-				"tern.conf: [peer %s] needs address=A.B.C.D, and a name of its own",
-				name);
+			log_warn("tern.conf: [peer %s] needs address=A.B.C.D, and a name of its own", name);
 	}
 }

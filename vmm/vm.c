@@ -49,26 +49,6 @@ struct vm *vm_find(const char *name)
 
 /* --- create --- */
 
-static bool is_name_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '-' || c == '_' || c == '.';
-}
-
-/* Letters, digits, '-', '_' and '.', not a '-' or '.' first. */
-static bool is_name_good(const char *name)
-{
-	size_t length = strnlen(name, VM_NAME_MAX);
-
-	if (!length || length == VM_NAME_MAX || name[0] == '-' || name[0] == '.')
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		if (!is_name_char(name[i]))
-			return false;
-	}
-	return true;
-}
-
 static unsigned vm_count(void)
 {
 	unsigned count = 0;
@@ -91,7 +71,7 @@ static int config_check(const struct vm_config *config, const char **why)
 
 	if (!hv)
 		return refuse(-ENODEV, why, hv_missing ? hv_missing : "this machine cannot run guests");
-	if (!is_name_good(config->name))
+	if (strnlen(config->name, VM_NAME_MAX) == VM_NAME_MAX || !str_is_name(config->name))
 		return refuse(-EINVAL, why,
 			      "a name has 1 to 31 letters, digits, '-', '_' or '.', none of '-.' first");
 	if (vm_find(config->name))

@@ -174,6 +174,18 @@ static void str_copy_always_ends(void **state)
 	assert_int_equal(to[0], 'x');
 }
 
+static void names(void **state)
+{
+	static const char *const good[] = { "a", "web1", "Db-2_x.old", "9" };
+	static const char *const bad[] = { "", "-", "-a", ".a", "a b", "a=b", "a\"", "a/b", "\xc3\xa4", "a\n" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_COUNT(good); i++)
+		assert_true(str_is_name(good[i]));
+	for (unsigned i = 0; i < ARRAY_COUNT(bad); i++)
+		assert_false(str_is_name(bad[i]));
+}
+
 static void prefixes(void **state)
 {
 	(void)state;
@@ -247,6 +259,7 @@ int main(void)
 		cmocka_unit_test(compares_and_finds),
 		cmocka_unit_test(large_blocks_use_what_arch_gave),
 		cmocka_unit_test(str_copy_always_ends),
+		cmocka_unit_test(names),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(byte_suffixes),
