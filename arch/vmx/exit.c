@@ -6,6 +6,7 @@
 #include "arch/vmx/vmx.h"
 
 #include "arch/cpu.h"
+#include "arch/vmx/why.h"
 
 #define EXCEPTION_GP 13
 
@@ -109,66 +110,16 @@ static void exit_xsetbv(struct vmx_vcpu *vcpu, struct hv_exit *exit)
 	exit->xsetbv.value = (u32)hv->gpr[RAX] | hv->gpr[RDX] << 32;
 }
 
-static const char *unknown_why(u64 reason)
-{
-	switch (reason) {
-	case EXIT_TASK_SWITCH:
-		return "the guest switches tasks by hardware, which this CPU leaves to software and Tern does not do";
-	case EXIT_EPT_MISCONFIGURATION:
-		return "an entry of the nested tables is malformed: this is a fault of Tern";
-	default:
-		return "an exit that was not asked for";
-	}
-}
-
 static void exit_unknown(u64 reason, struct hv_exit *exit)
 {
 	exit->reason = HV_EXIT_UNKNOWN;
 	exit->unknown.code = reason;
 	exit->unknown.info[0] = vmread(EXIT_QUALIFICATION);
 	exit->unknown.info[1] = vmread(GUEST_PHYSICAL_ADDRESS);
-	exit->why = unknown_why(reason);
-}
-
-/* Words for the numbers of SDM 3C 31.4. */
-static const char *insn_error(u64 number)
-{
-	switch (number) {
-	case 4:
-		return "VMLAUNCH with a VMCS that is not clear";
-	case 5:
-		return "VMRESUME with a VMCS that was not launched";
-	case 7:
-		return "the VMCS has invalid control fields";
-	case 8:
-		return "the VMCS has invalid host state";
-	case 26:
-		return "VM entry with events blocked by MOV SS";
-	default:
-		return "VM entry failed with an instruction error that Tern does not know";
-	}
-}
-
-void vmx_exit_not_entered(enum vmx_result result, struct hv_exit *exit)
-{
-	exit->reason = HV_EXIT_ENTRY_FAILED;
-	exit->insn_len = 0;
-	exit->unknown.code = result == VMX_FAIL_VALID ? vmread(INSN_ERROR) : 0;
-	exit->unknown.info[0] = exit->unknown.info[1] = 0;
-	exit->why = result == VMX_FAIL_VALID ? insn_error(exit->unknown.code) : "there is no current VMCS";
-}
-
-/* SDM 3C 27.8: the guest's state was not accepted; the host's was loaded as by an exit. */
-static void exit_entry_failed(u64 reason, struct hv_exit *exit)
-{
-	if (reason == EXIT_MACHINE_CHECK)
-		__asm__ volatile("int $18" : : : "memory");
-	exit->reason = HV_EXIT_ENTRY_FAILED;
-	exit->unknown.code = reason;
-	exit->unknown.info[0] = vmread(EXIT_QUALIFICATION);
-	exit->unknown.info[1] = 0;
-	exit->why = reason == EXIT_INVALID_STATE ? "the guest's state breaks a rule of SDM 3C 27.3.1" :
-		    reason == EXIT_MSR_LOADING ? "an MSR could not be loaded" : "a machine check during VM entry";
+	exit->why = vmx_exit_reason_name((u32)reason);
+	if (reason == EXIT_TASK_SWITCH)
+		exit->why = "the guest switches tasks by hardware, which this CPU leaves to software and Tern does "
+			    "not do";
 }
 
 static void exit_plain(u64 reason, struct hv_exit *exit)
@@ -194,7 +145,7 @@ void vmx_exit_decode(struct vmx_vcpu *vcpu, struct hv_exit *exit)
 	exit->insn_len = 0;
 	exit->why = NULL;
 	if (UNLIKELY(full & EXIT_REASON_ENTRY_FAILED)) {
-		exit_entry_failed(reason, exit);
+		vmx_exit_entry_failed(vcpu, (u32)reason, exit);
 		return;
 	}
 	switch (reason) {

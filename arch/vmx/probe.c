@@ -43,6 +43,7 @@ static void caps_read(void)
 		.primary = rdmsr(first + (MSR_VMX_PRIMARY - MSR_VMX_PIN)),
 		.exit = rdmsr(first + (MSR_VMX_EXIT - MSR_VMX_PIN)),
 		.entry = rdmsr(first + (MSR_VMX_ENTRY - MSR_VMX_PIN)),
+		.misc = rdmsr(MSR_VMX_MISC),
 		.cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0),
 		.cr0_fixed1 = rdmsr(MSR_VMX_CR0_FIXED1),
 		.cr4_fixed0 = rdmsr(MSR_VMX_CR4_FIXED0),

@@ -118,7 +118,7 @@ static void vmx_enter(struct hv_vcpu *hv, struct hv_exit *exit)
 
 	hv->exit_count++;
 	if (UNLIKELY(result != VMX_OK)) {
-		vmx_exit_not_entered(result, exit);
+		vmx_exit_not_entered(vcpu, result, exit);
 		return;
 	}
 	/* SDM 3C 27.8: an entry that fails leaves the guest's state as it was, and the VMCS not launched. */

@@ -13,7 +13,7 @@
 struct vmx_caps {
 	u64 basic;
 	u64 pin, primary, secondary, exit, entry; /* allowed 0-settings 31:0, allowed 1-settings 63:32 */
-	u64 ept_vpid;
+	u64 ept_vpid, misc;
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	bool has_rdtscp, has_invpcid; /* CPUID: then the guest must be able to use them */
 };
@@ -121,8 +121,9 @@ void vmx_exit_exception(struct vmx_vcpu *vcpu, struct hv_exit *exit);
 
 /* exit.c: VMCS to struct hv_exit. */
 void vmx_exit_decode(struct vmx_vcpu *vcpu, struct hv_exit *exit);
-/* An entry that did not reach the guest: result is not VMX_OK. */
-void vmx_exit_not_entered(enum vmx_result result, struct hv_exit *exit);
+/* failure.c: an entry that did not reach the guest, where result is not VMX_OK; or by its basic exit reason. */
+void vmx_exit_not_entered(struct vmx_vcpu *vcpu, enum vmx_result result, struct hv_exit *exit);
+void vmx_exit_entry_failed(struct vmx_vcpu *vcpu, u32 reason, struct hv_exit *exit);
 /* cr.c: MOV to CR0 or CR4 that touches what is owned. */
 void vmx_exit_cr(struct vmx_vcpu *vcpu, struct hv_exit *exit);
 

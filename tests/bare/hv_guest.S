@@ -41,6 +41,14 @@ guest guest_touch
 	movq $7, 0x205008
 	hlt
 
+guest guest_fills
+	mov $0x200000, %eax
+1:	mov %eax, (%rax)
+	add $0x1000, %eax
+	cmp $0x400000, %eax
+	jb 1b
+	hlt
+
 guest guest_exits
 	mov $0x55, %al
 	out %al, $0x80
