@@ -7,8 +7,8 @@
  * or makes the guest exit. A wake-up while the vCPU runs is kept by the scheduler, and what
  * the vCPU does to itself in an exit (a self IPI, an EOI) needs none.
  *
- * want_park is set by any CPU and answered by is_parked from the vCPU's own, after what was
- * live in the CPU's registers has gone to memory. A wake-up that was under way still calls run()
+ * want_park is set by any CPU and answered by is_parked from the vCPU's own, under vm->lock and after
+ * what was live in the CPU's registers has gone to memory. A wake-up that was under way still calls run()
  * once more: it finds is_parked and touches nothing, so who sees is_parked has the vCPU to
  * himself. Signals of a parked vCPU are taken by vcpu_settle(), so that no saved state misses one.
  */
@@ -174,9 +174,9 @@ static enum run_result vcpu_run(struct runnable *runnable)
 			return RUN_AGAIN;
 		}
 	}
-	lock_give(&vm->lock);
 	if (__atomic_load_n(&vcpu->want_park, __ATOMIC_SEQ_CST))
 		vcpu_answer_park(vcpu);
+	lock_give(&vm->lock);
 	return RUN_BLOCKED;
 }
 
@@ -234,11 +234,16 @@ void vcpu_settle(struct vcpu *vcpu)
 	vcpu_take_signals(vcpu);
 }
 
-/* In this order: a run() that finds is_parked gone must not answer the old wish to park. */
+/*
+ * Who gave up waiting for the vCPU may come while its CPU answers the old wish: the lock makes that answer
+ * come whole before this, or not at all. In this order, since run() reads is_parked without the lock.
+ */
 void vcpu_unpark(struct vcpu *vcpu)
 {
+	lock_take(&vcpu->vm->lock);
 	__atomic_store_n(&vcpu->want_park, false, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&vcpu->is_parked, false, __ATOMIC_SEQ_CST);
+	lock_give(&vcpu->vm->lock);
 	sched_wake(&vcpu->runnable);
 }
 

@@ -41,7 +41,7 @@ void vcpu_park(struct vcpu *vcpu);
 void vcpu_park_here(struct vcpu *vcpu);
 /* Of a parked vCPU, vm->lock held: INIT and SIPI that came since become part of its state. */
 void vcpu_settle(struct vcpu *vcpu);
-/* Lets a parked vCPU go on. */
+/* Lets a vCPU go on that is parked, or was asked to park. CPU 0, vm->lock not held. */
 void vcpu_unpark(struct vcpu *vcpu);
 /* Out of the guest, its state complete in memory, and its CPU does not touch it before vcpu_unpark. */
 bool vcpu_is_quiet(const struct vcpu *vcpu);

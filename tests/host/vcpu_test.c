@@ -2,6 +2,9 @@
 /* The vCPU's loop: when it enters, what it brings in, when it waits and wakes and parks. */
 /* SOURCES: vmm/vcpu.c vmm/exit.c arch/nested.c arch/vcpu_state.c kernel/page.c kernel/page_map.c kernel/heap.c
  * kernel/panic.c kernel/log.c kernel/fmt.c kernel/clock.c kernel/str.c tests/host/fake/hv_fake.c */
+#include <pthread.h>
+#include <unistd.h>
+
 #include "tests/host/fake/lone_vcpu.h"
 
 static void a_new_vcpu_stays_parked(void **state)
@@ -159,6 +162,42 @@ static void parking_while_inside(void **state)
 	assert_true(vcpu->is_parked);
 }
 
+static pthread_t other;
+static bool is_other_there;
+
+static void *give_up(void *context)
+{
+	__atomic_store_n(&is_other_there, true, __ATOMIC_SEQ_CST);
+	vcpu_unpark(vcpu);
+	return context;
+}
+
+static void somebody_gives_up(void)
+{
+	pthread_create(&other, NULL, give_up, NULL);
+	while (!__atomic_load_n(&is_other_there, __ATOMIC_SEQ_CST))
+		;
+	usleep(20000);
+}
+
+/* A move was cancelled while it halted the guest, just when the vCPU parked: it must not stay so. */
+static void unparking_while_it_parks(void **state)
+{
+	(void)state;
+	vcpu_unpark(vcpu);
+	vcpu_park(vcpu);
+	wakes = 0;
+	fake_on_park = somebody_gives_up;
+	run();
+	fake_on_park = NULL;
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_false(vcpu->is_parked);
+	assert_false(vcpu->want_park);
+	assert_int_equal(wakes, 1);
+	assert_int_equal(run(), RUN_BLOCKED); /* by HLT */
+	assert_int_equal(inside()->enter_count, 1);
+}
+
 static void the_own_cpu_parks_at_once(void **state)
 {
 	(void)state;
@@ -294,6 +333,7 @@ int main(void)
 		TEST(parking_answers_once_it_is_out),
 		TEST(a_late_wake_does_not_touch_a_parked_vcpu),
 		TEST(parking_while_inside),
+		TEST(unparking_while_it_parks),
 		TEST(the_own_cpu_parks_at_once),
 		TEST(a_kick_from_its_own_exit_is_none),
 		TEST(a_flush_comes_before_the_entry),

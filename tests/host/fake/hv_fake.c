@@ -10,6 +10,7 @@
 #include "kernel/string.h"
 
 void (*fake_guest)(struct fake_vcpu *vcpu, struct hv_exit *exit);
+void (*fake_on_park)(void);
 unsigned fake_vcpu_count;
 
 struct hv_ops *hv;
@@ -155,6 +156,8 @@ static void fake_set_xcr0(struct hv_vcpu *hv, u64 xcr0) { fake_vcpu(hv)->state.x
 
 static void fake_park(struct hv_vcpu *hv)
 {
+	if (fake_on_park)
+		fake_on_park();
 	fake_vcpu(hv)->is_parked = true;
 	fake_vcpu(hv)->park_count++;
 }

@@ -34,6 +34,8 @@ struct fake_vcpu {
 
 /* The guest: called by enter() with *exit zeroed. NULL: every entry ends with HV_EXIT_HLT. */
 extern void (*fake_guest)(struct fake_vcpu *vcpu, struct hv_exit *exit);
+/* Called by park() before it is done; NULL: nothing happens. */
+extern void (*fake_on_park)(void);
 extern unsigned fake_vcpu_count; /* made and not yet freed */
 extern struct hv_ops fake_ops;
 
