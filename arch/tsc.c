@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The TSC's frequency: what CPUID says, else what a clock of known rate says.
+ * The TSC's frequency: what CPUID says if it can be true, else what a clock of known rate says.
  *
  * Measuring: a sample is two readings of the clock, each framed by two TSC readings. An
  * interruption (SMI, an emulator's pause) widens a frame; framings are tried until they are
@@ -98,19 +98,32 @@ static u64 median(u64 *values, unsigned count)
 	return values[count / 2];
 }
 
+static u64 sample(void)
+{
+	if (pm_port)
+		return sample_khz(pm_timer_read, PM_TIMER_MASK, PM_TIMER_HZ);
+	pit_start();
+	return sample_khz(pit_read, 0xffff, PIT_HZ);
+}
+
 static u64 measure_khz(void)
 {
 	u64 samples[SAMPLES];
 
-	for (unsigned i = 0; i < SAMPLES; i++) {
-		if (pm_port) {
-			samples[i] = sample_khz(pm_timer_read, PM_TIMER_MASK, PM_TIMER_HZ);
-			continue;
-		}
-		pit_start();
-		samples[i] = sample_khz(pit_read, 0xffff, PIT_HZ);
-	}
+	for (unsigned i = 0; i < SAMPLES; i++)
+		samples[i] = sample();
 	return median(samples, SAMPLES);
+}
+
+/*
+ * Whether a stated frequency can be true. It is finer than a measured one, but an emulator may
+ * pass on its model's CPUID and run the TSC at a rate of its own: Bochs does, 70 times slower.
+ */
+static bool is_seen(u64 khz)
+{
+	u64 seen = sample();
+
+	return !seen || (seen > khz - khz / 8 && seen < khz + khz / 8);
 }
 
 /* A PM timer that stands still would be waited for for ever. */
@@ -156,13 +169,13 @@ u64 tsc_find_khz(u16 pm_timer_port)
 {
 	u64 khz = cpuid_khz();
 
+	pm_port = pm_timer_works(pm_timer_port) ? pm_timer_port : 0;
 	source = "cpuid";
 	if (!khz) {
 		khz = hypervisor_khz();
 		source = "hypervisor";
 	}
-	if (!khz) {
-		pm_port = pm_timer_works(pm_timer_port) ? pm_timer_port : 0;
+	if (!khz || !is_seen(khz)) {
 		khz = measure_khz();
 		source = pm_port ? "pm-timer" : "pit";
 	}

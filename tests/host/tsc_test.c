@@ -20,6 +20,18 @@ static u32 pm_frozen_at;
 static u16 latch;
 static bool is_high_byte;
 
+static u32 stated_hz; /* what CPUID leaf 15h says; 0: it has none */
+
+struct cpuid_leaf fake_cpuid(u32 leaf, u32 subleaf)
+{
+	(void)subleaf;
+	if (leaf == 0)
+		return (struct cpuid_leaf){ .eax = stated_hz ? 0x15 : 1 };
+	if (leaf == 0x15)
+		return (struct cpuid_leaf){ .eax = 1, .ebx = 1, .ecx = stated_hz };
+	return (struct cpuid_leaf){ 0 };
+}
+
 static u64 ticks_at(u64 hz) { return fake_tsc / 1000 * hz / TSC_KHZ; }
 
 u32 fake_in(u16 port, unsigned bytes)
@@ -49,6 +61,7 @@ static int setup(void **state)
 	(void)state;
 	has_pm_timer = has_pit = is_high_byte = false;
 	pm_frozen_at = 0;
+	stated_hz = 0;
 	fake_tsc = 123456789;
 	return 0;
 }
@@ -74,6 +87,33 @@ static void standing_pm_timer_leaves_the_pit(void **state)
 	assert_is_right(tsc_find_khz(0));
 }
 
+/* What CPUID says is taken as it is, though a measurement would differ a little. */
+static void cpuid_is_finer_than_a_measurement(void **state)
+{
+	(void)state;
+	has_pm_timer = true;
+	stated_hz = TSC_KHZ * 1000 + 1000000;
+	assert_int_equal(tsc_find_khz(PM_PORT), TSC_KHZ + 1000);
+	assert_string_equal(tsc_source(), "cpuid");
+}
+
+static void cpuid_of_another_machine_is_not_believed(void **state)
+{
+	(void)state;
+	has_pm_timer = true;
+	stated_hz = 4000000000u;
+	assert_is_right(tsc_find_khz(PM_PORT));
+	assert_string_equal(tsc_source(), "pm-timer");
+}
+
+static void cpuid_is_all_there_is(void **state)
+{
+	(void)state;
+	pm_frozen_at = 77;
+	stated_hz = 4000000000u;
+	assert_int_equal(tsc_find_khz(PM_PORT), 4000000);
+}
+
 /* It must come back at all: a machine without either clock still has a console. */
 static void machine_without_clocks_starts(void **state)
 {
@@ -88,6 +128,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(pm_timer_is_measured_against, setup),
 		cmocka_unit_test_setup(standing_pm_timer_leaves_the_pit, setup),
+		cmocka_unit_test_setup(cpuid_is_finer_than_a_measurement, setup),
+		cmocka_unit_test_setup(cpuid_of_another_machine_is_not_believed, setup),
+		cmocka_unit_test_setup(cpuid_is_all_there_is, setup),
 		cmocka_unit_test_setup(machine_without_clocks_starts, setup),
 	};
 
