@@ -146,6 +146,12 @@ static void vcpu_enter(struct vcpu *vcpu)
 	hv->enter(vcpu->hv, &vcpu->exit);
 	track_left_guest(vcpu);
 	__atomic_store_n(&vcpu->entry_count, vcpu->entry_count + 1, __ATOMIC_RELEASE);
+	/*
+	 * What is pending now would end the next entry at once: it is taken here, without one. Bochs
+	 * (2.7 to 3.0, both vendors) needs it: there no host interrupt ends a run that began with the
+	 * guest's IF clear, and a guest that polls a port like that would keep the CPU for ever.
+	 */
+	machine->irq_window();
 }
 
 static void vcpu_answer_park(struct vcpu *vcpu)
