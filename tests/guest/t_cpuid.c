@@ -38,7 +38,7 @@ void guest_main(const struct start_info *info)
 	leaf = cpuid(HYPERVISOR_LEAF, 0);
 	expect("KVM's signature", 0x4b4d564b, leaf.ebx);
 	expect("KVM clock, stable", 0x01000009, cpuid(HYPERVISOR_LEAF + 1, 0).eax & 0x01000009);
-	expect_range("TSC kHz", 100000, 10000000, cpuid(HYPERVISOR_LEAF + 0x10, 0).eax);
+	expect_range("TSC kHz", 10000, 10000000, cpuid(HYPERVISOR_LEAF + 0x10, 0).eax);
 
 	leaf = cpuid(0x80000001, 0);
 	expect("no SVM", 0, leaf.ecx >> 2 & 1);

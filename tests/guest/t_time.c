@@ -72,7 +72,7 @@ void guest_main(const struct start_info *info)
 	wait_us(SPAN_US);
 	second = read_together();
 	pm_ns = (u64)(u32)(second.pm - first.pm) * 1000000000 / PM_TIMER_HZ;
-	tsc_ns = (second.tsc - first.tsc) * 1000 / (khz / 1000);
+	tsc_ns = (second.tsc - first.tsc) * 1000000 / khz;
 	kvm_ns = second.kvm_ns - first.kvm_ns;
 	expect_range("KVM clock and PM timer: within 200 us", 0, 200000, difference(kvm_ns, pm_ns));
 	expect_range("KVM clock and TSC: within 200 us", 0, 200000, difference(kvm_ns, tsc_ns));
