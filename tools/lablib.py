@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import bochs_host
 from media import BUILD, ROOT, ToolError, write_cpio, write_image, write_volume
 
 PROMPT = re.compile(rb"tern:[^\s>]+> $")
@@ -98,6 +99,26 @@ def choose_accel(wanted, cpu):
     if wanted == "kvm" and not usable:
         raise LabError(f"--accel kvm: KVM here offers no nested virtualization for {cpu}: use --accel tcg")
     return "kvm" if wanted in ("kvm", "auto") and usable else "tcg"
+
+
+def choose_emulators(cpu, hosts, accel):
+    """
+    (vendor, "qemu" or "bochs", accelerator) of each host. cpu is one word for all hosts, or one for each: amd
+    (QEMU), intel (Bochs, or QEMU where KVM offers VT-x), ryzen (AMD-V in Bochs, to have a second opinion).
+    """
+    words = cpu.split(",")
+    if len(words) == 1:
+        words *= hosts
+    if len(words) != hosts:
+        raise LabError(f"--cpu {cpu} names {len(words)} hosts, but there are {hosts}: one word for all, or one for each")
+    chosen = []
+    for word in words:
+        if word not in ("amd", *bochs_host.MODELS):
+            raise LabError(f"--cpu {word}: there are amd, {', '.join(bochs_host.MODELS)}")
+        vendor_accel = choose_accel(accel, word) if word != "ryzen" else "tcg"
+        is_bochs = word in bochs_host.MODELS and vendor_accel != "kvm"
+        chosen.append((word, "bochs" if is_bochs else "qemu", vendor_accel))
+    return chosen
 
 
 class Console:
@@ -250,14 +271,18 @@ class Lab:
     # ---- starting
 
     def up(self, hosts=2, cpu="amd", cpus=1, mem="2G", nic="e1000", mtu=1500, boot="uefi", accel="tcg",
-           wire="direct", files=None, conf=None, disks=None, user_net="restrict=on", qemu_cpu_model=None, timeout=90):
+           wire="direct", files=None, conf=None, disks=None, user_net="restrict=on", qemu_cpu_model=None, timeout=None):
         """
         Starts the hosts and returns when each shows its prompt. files: {name: path or bytes}. nic: a model, or
         several with commas between them; each card has a wire of its own to the other hosts' cards of the same number.
-        A lab of one host hangs on QEMU's user-mode network, with user_net as its options.
+        A lab of one host hangs on QEMU's user-mode network, with user_net as its options; Bochs has no wire
+        then. What runs in Bochs starts by BIOS, whatever boot says.
         """
-        if cpu != "amd":
-            raise LabError("--cpu intel: this version of Tern has no VT-x back end yet: use --cpu amd")
+        emulators = choose_emulators(cpu, hosts, accel)
+        has_bochs = any(emulator == "bochs" for _, emulator, _ in emulators)
+        if has_bochs and (nic != "e1000" or mtu != 1500 or disks):
+            raise LabError("Bochs has one card that Tern drives, e1000, for frames of 1500 bytes, and no NVMe: "
+                           "leave --nic, --mtu and --disk out, or use --cpu amd")
         for need in ("tern.elf", "BOOTX64.EFI"):
             if not (BUILD / need).exists():
                 raise LabError(f"{BUILD / need} is missing: run make first")
@@ -265,20 +290,22 @@ class Lab:
             raise LabError(f"{self.dir} is a running lab: tools/lab down {self.dir} first")
         if len(str(self.dir)) > 80:
             raise LabError(f"{self.dir} is too long a path for UNIX sockets: use a shorter one")
-        accel = choose_accel(accel, cpu)
         for old in self.hosts if self.dir.exists() else []:
             shutil.rmtree(old.dir)
         for old in self.dir.glob("direct*"):
             old.unlink()
         self.dir.mkdir(parents=True, exist_ok=True)
-        relay = wire == "weather" or hosts > 2
+        relay = hosts > 1 and (wire == "weather" or hosts > 2 or has_bochs)
         nics = nic.split(",")
         for card in range(len(nics) if relay else 0):
-            self._start_wire(hosts, card)
-        for number in range(1, hosts + 1):
+            self._start_wire(["udp" if emulator == "bochs" else "unix" for _, emulator, _ in emulators], card)
+        for number, (vendor, emulator, accel) in enumerate(emulators, 1):
             folder = self.dir / f"host{number}"
             folder.mkdir(parents=True)
             volume = {"tern.conf": host_config(number, hosts, mtu, conf, len(nics)).encode(), **(files or {})}
+            if emulator == "bochs":
+                self._spawn(folder, self._bochs_command(number, cpus, mem, vendor, hosts, volume), [folder / "pid"])
+                continue
             command = self._qemu_command(number, cpus, mem, nics, boot, accel, relay, hosts, volume, qemu_cpu_model, user_net)
             for index, size in enumerate((disks or {}).get(number, [])):
                 image = folder / f"disk{index}.img"
@@ -291,14 +318,16 @@ class Lab:
             server = [wire_path(self.dir / "direct", card) for card in range(len(nics) if is_server else 0)]
             self._spawn(folder, command, [folder / "com2"] + server)
         for host in self.hosts:
-            self._await_prompt(host, timeout)
+            self._await_prompt(host, timeout or (600 if has_bochs else 90))
         return self
 
     def _spawn(self, folder, command, needed):
+        """Starts a command that makes the files in needed; if pid is not one of them, its own is put there."""
         with open(folder / "stderr", "wb") as err:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
                                        start_new_session=True)
-        (folder / "pid").write_text(str(process.pid))
+        if folder / "pid" not in needed:
+            (folder / "pid").write_text(str(process.pid))
         (folder / "command").write_text(" ".join(command) + "\n")
         # Whoever connects to this host's sockets or its wire next must find them.
         end = time.monotonic() + 20
@@ -309,13 +338,13 @@ class Lab:
                 raise LabError(f"{folder.name}: the emulator did not open its sockets within 20 s")
             time.sleep(0.01)
 
-    def _start_wire(self, hosts, card):
+    def _start_wire(self, kinds, card):
         (self.dir / "wire").mkdir(exist_ok=True)
         weather = wire_path(self.dir / "weather", card)
-        for old in [weather] + [wire_path(self.dir / f"wire/{number}", card) for number in range(1, hosts + 1)]:
+        for old in [weather] + [wire_path(self.dir / f"wire/{number}", card) for number in range(1, len(kinds) + 1)]:
             old.unlink(missing_ok=True)
         errors = wire_path(self.dir / "wire/stderr", card)
-        process = subprocess.Popen([sys.executable, str(ROOT / "tools/wire"), str(self.dir), str(hosts), str(card)],
+        process = subprocess.Popen([sys.executable, str(ROOT / "tools/wire"), str(self.dir), str(card), *kinds],
                                    stdin=subprocess.DEVNULL, start_new_session=True,
                                    stdout=subprocess.DEVNULL, stderr=open(errors, "wb"))
         wire_path(self.dir / "wire/pid", card).write_text(str(process.pid))
@@ -324,6 +353,18 @@ class Lab:
             if process.poll() is not None or time.monotonic() > end:
                 raise LabError("the wire did not start: " + errors.read_text())
             time.sleep(0.01)
+
+    def _bochs_command(self, number, cpus, mem, vendor, hosts, volume):
+        folder = self.dir / f"host{number}"
+        image = folder / "disk.img"
+        write_image(image, volume)
+        command = [sys.executable, str(ROOT / "tools/bochs_host.py"), str(folder), "--model", bochs_host.MODELS[vendor],
+                   "--image", str(image), "--cpus", str(cpus), "--mem", str(parse_size(mem)),
+                   "--mac", f"52:54:00:4d:00:{number:02x}"]
+        if hosts > 1:
+            # Alone a machine may hurry through its idle time; two that talk must agree on what a second is.
+            command += ["--sync", "slowdown", "--ips", "25000000", "--net", (self.dir / f"wire/{number}").read_text()]
+        return command
 
     def _qemu_command(self, number, cpus, mem, nics, boot, accel, relay, hosts, volume, cpu_model,
                       user_net):

@@ -25,6 +25,10 @@ GUEST_FILES = {"vmlinuz": GUEST / "vmlinuz", "initrd": GUEST / "initramfs.cpio.g
 class LabUnderTest(Lab):
     """A lab with shortcuts that many tests want."""
 
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.watches = []
+
     def up(self, **options):
         """As Lab.up; a host whose self-test failed is no ground for any test."""
         super().up(**{"cpus": int(os.environ.get("LAB_CPUS", 1)), **options})
@@ -68,7 +72,6 @@ def lab(request):
     """A lab that is not up yet. If the test fails, the hosts' last words are printed."""
     folder = Path(tempfile.mkdtemp(prefix="tern-", dir="/tmp"))
     made = LabUnderTest(folder)
-    made.watches = []
     yield made
     report = getattr(request.node, "report_call", None)
     if report is not None and report.failed:
