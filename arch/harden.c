@@ -86,7 +86,7 @@ static bool has_spec_ctrl(const struct harden_profile *p)
 
 static bool has_enhanced_ibrs(const struct harden_profile *p)
 {
-	return p->vendor == HARDEN_INTEL && (p->capabilities & CAP_IBRS_ALL);
+	return p->vendor == HARDEN_INTEL && has_ibrs(p) && (p->capabilities & CAP_IBRS_ALL);
 }
 
 static bool has_auto_ibrs(const struct harden_profile *p)
