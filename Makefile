@@ -241,12 +241,16 @@ pass = @printf '  %-7s %s\n' PASS $(1)
 CODE := $(shell find kernel arch net vmm migrate boot -name '*.[chS]' 2>/dev/null)
 HEADERS := $(filter-out net/port/% boot/efi.h,$(filter %.h,$(CODE)))
 LAYOUT_ENV = CC='$(HOST_CC)' CFLAGS='$(CFLAGS) $(vmm_CFLAGS)'
-CHECKS := check-layers check-headers check-layout check-devices check-xmm check-harden $(if $(shell command -v clang),check-clang)
+CHECKS := check-layers check-vendors check-headers check-layout check-devices check-xmm check-harden $(if $(shell command -v clang),check-clang)
 
 .PHONY: $(CHECKS) check-units check layouts
 check-layers:
 	@tools/layers $(CODE)
 	$(call pass,"layers: includes follow the folders' order")
+
+check-vendors:
+	@tools/vendor-names $(filter-out net/port/%,$(CODE))
+	$(call pass,"vendors: nothing outside arch/ names one")
 
 # A header stands alone.
 check-headers:

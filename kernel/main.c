@@ -3,7 +3,7 @@
  * Start everything, in order: a table of contents. Where parts meet, so the only file of
  * kernel/ that may include everything.
  *
- * The world may be in disorder (no AMD-V, no ACPI, no card, a broken tern.conf): then one
+ * The world may be in disorder (no virtualization, no ACPI, no card, a broken tern.conf): then one
  * line says what and what to do, and Tern goes on with what there is.
  */
 #include "arch/acpi.h"

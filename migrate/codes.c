@@ -10,7 +10,8 @@ SHELL_ERROR(e_cpu_address_width, "E-CPU-ADDRESS-WIDTH",
 	    "the destination's physical addresses are narrower than the guest was told");
 SHELL_ERROR(e_cpu_mismatch, "E-CPU-MISMATCH",
 	    "the destination's CPU lacks a feature that the guest was offered");
-SHELL_ERROR(e_cpu_vendor, "E-CPU-VENDOR", "the guest was started on another vendor's CPU");
+SHELL_ERROR(e_cpu_vendor, "E-CPU-VENDOR",
+	    "the guest was started on another vendor's CPU; it moves between hosts of that vendor only");
 SHELL_ERROR(e_device_state, "E-DEVICE-STATE", "a device's state was refused by the destination");
 SHELL_ERROR(e_device_version, "E-DEVICE-VERSION",
 	    "the destination has other devices, or other versions of them");

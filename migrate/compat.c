@@ -89,10 +89,13 @@ static void check_cpu(struct compat *compat, const struct wire_offer *offer)
 	char why[96] = "";
 	int err = cpuid_policy_check(&offer->cpuid, why, sizeof(why));
 
-	if (err == -ENODEV)
+	/* Another maker's CPU is another in every other way too: nothing more is compared. */
+	if (err == -ENODEV) {
 		compat_add(compat, "E-CPU-VENDOR",
 			   "the guest was started on another vendor's CPU: %s", why);
-	else if (err)
+		return;
+	}
+	if (err)
 		compat_add(compat, "E-CPU-MISMATCH",
 			   "the guest was offered what this host's CPU lacks: %s", why);
 	if (offer->xcr0 & ~hv->limits.xcr0)

@@ -5,7 +5,7 @@
  * Feature bits are an allow-list (vmm/cpuid_words.c). Numbers (cache shapes, sizes, names)
  * are the host's own. What depends on the vCPU is filled in at the exit.
  *
- * Not shown: SVM and VMX (no nesting), MONITOR (a vCPU that waits must exit), PMU, XSAVEC and
+ * Not shown: virtualization (no nesting), MONITOR (a vCPU that waits must exit), PMU, XSAVEC and
  * XSAVES (state is sent in standard format), and the invariant TSC bit: after a move the TSC
  * may run up to 0.5 % faster or slower (vmm/vtime.c), while the KVM clock stays exact. Linux
  * takes the TSC before the KVM clock only when that bit is set.
@@ -14,6 +14,7 @@
  */
 #include "vmm/cpuid.h"
 #include "arch/cpu.h"
+#include "arch/guest_cpu.h"
 #include "kernel/string.h"
 #include "vmm/cpuid_words.h"
 #include "vmm/dev/lapic.h"
@@ -23,17 +24,33 @@
 #define XSAVE_LEGACY_BYTES 576 /* SDM 1 13.4: legacy region and header */
 /* --- the policy --- */
 
-/* Features (by the beginning of their names) that are of no use without these bits in CR4 and XCR0. */
+/* Features (by the beginning of their names) that are of no use without these bits in CR4, XCR0 and IA32_SPEC_CTRL. */
 static const struct feature_need {
 	const char *prefix;
 	u64 cr4;
 	u64 xcr0;
+	u64 spec_ctrl;
 } feature_needs[] = {
-	{ "avx512", 0, BITS(7, 5) }, { "avx", 0, BIT(2) },        { "fma", 0, BIT(2) },
-	{ "f16c", 0, BIT(2) },       { "vaes", 0, BIT(2) },       { "vpclmulqdq", 0, BIT(2) },
-	{ "xop", 0, BIT(2) },        { "xsave", CR4_OSXSAVE, 0 }, { "pcid", CR4_PCIDE, 0 },
-	{ "fsgsbase", CR4_FSGSBASE, 0 }, { "smep", CR4_SMEP, 0 }, { "smap", CR4_SMAP, 0 },
-	{ "umip", CR4_UMIP, 0 },     { "pku", CR4_PKE, 0 },
+	{ "avx512", .xcr0 = BITS(7, 5) },
+	{ "avx", .xcr0 = BIT(2) },
+	{ "fma", .xcr0 = BIT(2) },
+	{ "f16c", .xcr0 = BIT(2) },
+	{ "vaes", .xcr0 = BIT(2) },
+	{ "vpclmulqdq", .xcr0 = BIT(2) },
+	{ "xop", .xcr0 = BIT(2) },
+	{ "xsave", .cr4 = CR4_OSXSAVE },
+	{ "pcid", .cr4 = CR4_PCIDE },
+	{ "fsgsbase", .cr4 = CR4_FSGSBASE },
+	{ "smep", .cr4 = CR4_SMEP },
+	{ "smap", .cr4 = CR4_SMAP },
+	{ "umip", .cr4 = CR4_UMIP },
+	{ "pku", .cr4 = CR4_PKE, .xcr0 = BIT(9) },
+	{ "spec_ctrl ", .spec_ctrl = BIT(0) },
+	{ "stibp", .spec_ctrl = BIT(1) },
+	{ "spec_ctrl_ssbd", .spec_ctrl = BIT(2) },
+	{ "ibrs", .spec_ctrl = BIT(0) },
+	{ "amd_stibp", .spec_ctrl = BIT(1) },
+	{ "amd_ssbd", .spec_ctrl = BIT(2) },
 };
 
 /* Whether the back end lets the guest have what the feature needs. */
@@ -43,7 +60,8 @@ static bool is_possible(const char *name)
 		const struct feature_need *need = &feature_needs[i];
 
 		if (str_starts(name, need->prefix) &&
-		    ((need->cr4 & ~hv->limits.cr4) || (need->xcr0 & ~hv->limits.xcr0)))
+		    ((need->cr4 & ~hv->limits.cr4) || (need->xcr0 & ~hv->limits.xcr0) ||
+		     (need->spec_ctrl & ~hv->limits.spec_ctrl)))
 			return false;
 	}
 	return true;
@@ -86,14 +104,6 @@ static void policy_filter(struct cpuid_policy *policy)
 	}
 }
 
-static bool is_amd(const struct cpuid_policy *policy)
-{
-	/* "AuthenticAMD", "HygonGenuine" */
-	u32 ebx = policy->leaf[0].ebx;
-
-	return ebx == 0x68747541 || ebx == 0x6f677948;
-}
-
 /* Cache leaves, by index until the type field (EAX 4:0) is 0: SDM 2A CPUID.04H, APM 3 E.4.15. */
 static void policy_add_caches(struct cpuid_policy *policy, u32 function)
 {
@@ -134,14 +144,15 @@ static void policy_add_xsave(struct cpuid_policy *policy)
 
 static void policy_add_basic(struct cpuid_policy *policy)
 {
+	const struct guest_cpu *cpu = guest_cpu();
 	u32 last = policy_add(policy, 0, 0)->eax;
 
 	policy->leaf[0].eax = MAX(MIN(last, 0xd), 0xb);
 	policy_add(policy, 1, 0);
-	if (!is_amd(policy)) {
+	if (cpu->has_descriptor_leaf)
 		policy_add(policy, 2, 0);
-		policy_add_caches(policy, 4);
-	}
+	if (cpu->cache_leaf <= last)
+		policy_add_caches(policy, cpu->cache_leaf);
 	*policy_add(policy, 6, 0) = (struct cpuid_entry){ .function = 6 };
 	policy_add(policy, 7, 0)->eax = 0;
 	if (last < 7)
@@ -171,7 +182,9 @@ static void policy_add_kvm(struct cpuid_policy *policy)
 
 static void policy_add_extended(struct cpuid_policy *policy)
 {
-	u32 last = policy_add(policy, 0x80000000, 0)->eax;
+	const struct guest_cpu *cpu = guest_cpu();
+	u32 host_last = policy_add(policy, 0x80000000, 0)->eax;
+	u32 last = MIN(host_last, cpu->extended_last);
 	struct cpuid_entry *sizes;
 
 	for (u32 function = 0x80000001; function <= 0x80000006; function++)
@@ -180,10 +193,9 @@ static void policy_add_extended(struct cpuid_policy *policy)
 	sizes = policy_add(policy, 0x80000008, 0);
 	sizes->eax = (sizes->eax & 0xff00) | hv->limits.physical_bits;
 	sizes->ecx = sizes->edx = 0;
-	if (is_amd(policy) && last >= 0x8000001e) {
-		policy_add_caches(policy, 0x8000001d);
+	if (last >= 0x8000001e) {
+		policy_add_caches(policy, cpu->cache_leaf);
 		*policy_add(policy, 0x8000001e, 0) = (struct cpuid_entry){ .function = 0x8000001e };
-		last = MIN(last, 0x80000021);
 	} else {
 		last = 0x80000008;
 	}
@@ -204,8 +216,8 @@ void cpuid_policy_make(struct cpuid_policy *policy)
 	policy_filter(policy);
 	/* APIC id, count of CPUs, CLFLUSH size: the first two are the vCPU's. */
 	cpuid_find(policy, 1, 0)->ebx &= 0x0000ff00;
-	if (!is_amd(policy))
-		cpuid_find(policy, 0x80000001, 0)->ecx &= ~(1u << 22); /* topology by AMD's leaves */
+	if (!guest_cpu()->has_extended_topology)
+		cpuid_find(policy, 0x80000001, 0)->ecx &= ~(1u << 22); /* TOPOEXT: leaf 8000001EH */
 }
 
 /* --- the exit --- */
@@ -217,18 +229,20 @@ static bool has_index(u32 function)
 	       function == 0x8000001d;
 }
 
+/* Bits of an APIC id that tell cores apart. */
+static u32 core_bits(u32 count) { return count > 1 ? ilog2(count - 1) + 1 : 0; }
+
 /* Leaf 0BH: one thread a core (level 0), all cores in one package (level 1). SDM 2A, CPUID.0BH. */
 static void fill_topology(const struct vcpu *vcpu, u32 level, struct cpuid_entry *out)
 {
 	u32 count = vcpu->vm->config.vcpu_count;
-	u32 width = count > 1 ? ilog2(count - 1) + 1 : 0;
 
 	*out = (struct cpuid_entry){ .ecx = level, .edx = vcpu->index };
 	if (level == 0) {
 		out->ebx = 1;
 		out->ecx |= 1u << 8;
 	} else if (level == 1) {
-		out->eax = width;
+		out->eax = core_bits(count);
 		out->ebx = count;
 		out->ecx |= 2u << 8;
 	}
@@ -255,6 +269,10 @@ static void fill_own(const struct vcpu *vcpu, const struct hv_mode *mode, u32 in
 	u32 count = vcpu->vm->config.vcpu_count;
 
 	switch (out->function) {
+	case 4: /* EAX 31:26: how many ids cores may have, less one */
+		if (out->eax & 0x1f)
+			out->eax |= ((1u << core_bits(count)) - 1) << 26;
+		break;
 	case 1:
 		out->ebx |= vcpu->index << 24 | count << 16;
 		if (count > 1)
@@ -275,12 +293,12 @@ static void fill_own(const struct vcpu *vcpu, const struct hv_mode *mode, u32 in
 		out->ebx = LAPIC_TIMER_HZ / 1000;
 		break;
 	case 0x80000001:
-		if (count > 1 && is_amd(&vcpu->vm->cpuid))
+		if (count > 1 && guest_cpu()->has_extended_topology)
 			out->ecx |= 1u << 1; /* CmpLegacy: the package has cores, not threads */
 		break;
 	case 0x80000008:
-		if (is_amd(&vcpu->vm->cpuid)) /* APM 3 E.4.7: NC and ApicIdSize */
-			out->ecx = (count - 1) | (count > 1 ? ilog2(count - 1) + 1 : 0) << 12;
+		if (guest_cpu()->has_extended_topology) /* APM 3 E.4.7: NC and ApicIdSize */
+			out->ecx = (count - 1) | core_bits(count) << 12;
 		break;
 	case 0x8000001e:
 		out->eax = vcpu->index;

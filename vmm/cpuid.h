@@ -31,7 +31,7 @@ void cpuid_policy_make(struct cpuid_policy *policy);
 /*
  * Could this host run a guest with the policy (from a peer: hostile)? 0; -EINVAL: malformed;
  * -ENODEV: another vendor; -EOPNOTSUPP: a feature is missing. why names it ("avx2",
- * "vendor GenuineIntel, here AuthenticAMD").
+ * "vendor THEIRS, here OURS").
  */
 int cpuid_policy_check(const struct cpuid_policy *policy, char *why, size_t why_bytes);
 /* True if the policy shows all XSAVE components of the value. */

@@ -6,11 +6,13 @@
  * local APIC's and the KVM clock's, which are devices of their own. What nobody has is #GP(0),
  * as on hardware. MTRRs are kept and read back, but memory types are the host's to choose.
  */
+#include "vmm/msr.h"
+
+#include "arch/guest_cpu.h"
 #include "kernel/bits.h"
 #include "kernel/errno.h"
 #include "vmm/dev/kvmclock.h"
 #include "vmm/dev/lapic.h"
-#include "vmm/msr.h"
 #include "vmm/vm.h"
 #include "vmm/vtime.h"
 
@@ -24,12 +26,9 @@ enum {
 	SLOT_MTRR_DEFAULT,
 	SLOT_MTRR_FIXED,
 	SLOT_MTRR_VARIABLE = SLOT_MTRR_FIXED + MTRR_FIXED_COUNT,
-	SLOT_MISC_ENABLE = SLOT_MTRR_VARIABLE + 2 * MTRR_VARIABLE_COUNT,
-	SLOT_MCG_STATUS,
-	SLOT_DE_CFG,
-	SLOT_MICROCODE,
-	SLOT_COUNT,
-	SLOT_NONE = 255,
+	SLOT_MCG_STATUS = SLOT_MTRR_VARIABLE + 2 * MTRR_VARIABLE_COUNT,
+	SLOT_OWN, /* of arch/guest_cpu.c's rows */
+	SLOT_COUNT = SLOT_OWN + GUEST_MSR_SLOTS,
 };
 
 STATE_BEGIN
@@ -42,60 +41,51 @@ struct msr_wires {
 	struct vcpu *vcpu;
 };
 
-enum msr_vendor { ANY, AMD, INTEL };
-enum msr_write {
-	KEEP,   /* the bits of mask are the guest's; changing another one is #GP(0) */
-	IGNORE, /* a write is taken and does nothing */
-	FAULT,  /* read-only */
+#define NO GUEST_MSR_NO_SLOT
+
+/* Those of every CPU; each maker's own are in arch/guest_cpu.c. Sections: SDM 4 2.1. */
+static const struct guest_msr common_msrs[] = {
+	{ 0xfe, 1, GUEST_MSR_FAULT, NO, 0x500 | MTRR_VARIABLE_COUNT, 0 }, /* MTRR_CAP: fixed, WC */
+	{ 0x179, 1, GUEST_MSR_FAULT, NO, 0, 0 },                         /* MCG_CAP: no banks */
+	{ 0x17a, 1, GUEST_MSR_KEEP, SLOT_MCG_STATUS, 0, BITS(2, 0) },    /* MCG_STATUS */
+	{ 0x200, 2 * MTRR_VARIABLE_COUNT, GUEST_MSR_KEEP, SLOT_MTRR_VARIABLE, 0, ~0ull },
+	{ 0x250, 1, GUEST_MSR_KEEP, SLOT_MTRR_FIXED, 0, ~0ull },         /* FIX64K */
+	{ 0x258, 2, GUEST_MSR_KEEP, SLOT_MTRR_FIXED + 1, 0, ~0ull },     /* FIX16K */
+	{ 0x268, 8, GUEST_MSR_KEEP, SLOT_MTRR_FIXED + 3, 0, ~0ull },     /* FIX4K */
+	{ 0x2ff, 1, GUEST_MSR_KEEP, SLOT_MTRR_DEFAULT, 0x806, 0xcff },   /* DEF_TYPE: on, write-back */
 };
 
-struct msr_rule {
-	u32 first;
-	u32 count;
-	enum msr_vendor vendor;
-	enum msr_write write;
-	u8 slot;          /* of first; SLOT_NONE: reads give initial for ever */
-	u64 initial;
-	u64 mask;
-};
+/* The n-th row, or NULL at the end. *slot: where its first value is kept, or NO. */
+static const struct guest_msr *row_at(u32 n, u32 *slot)
+{
+	const struct guest_cpu *cpu = guest_cpu();
+	const u32 own = n - ARRAY_COUNT(common_msrs);
+	const struct guest_msr *row;
 
-/* Sections: SDM 4 2.1 (architectural MSRs); APM 2 appendix A, and AMD's PPR of family 17h, 2.1.14. */
-static const struct msr_rule msr_rules[] = {
-	{ 0x17, 1, INTEL, FAULT, SLOT_NONE, 0, 0 },                        /* PLATFORM_ID */
-	{ 0x3a, 1, INTEL, FAULT, SLOT_NONE, 1, 0 },                        /* FEATURE_CONTROL: locked, no VMX */
-	{ 0x79, 1, INTEL, IGNORE, SLOT_NONE, 0, 0 },                       /* microcode update trigger */
-	{ 0x8b, 1, INTEL, KEEP, SLOT_MICROCODE, 1ull << 32, ~0ull },       /* microcode revision */
-	{ 0x8b, 1, AMD, IGNORE, SLOT_NONE, 0x01000065, 0 },                /* PATCH_LEVEL */
-	{ 0xce, 1, INTEL, FAULT, SLOT_NONE, 0, 0 },                        /* PLATFORM_INFO */
-	{ 0xfe, 1, ANY, FAULT, SLOT_NONE, 0x500 | MTRR_VARIABLE_COUNT, 0 }, /* MTRR_CAP: fixed, WC */
-	{ 0x140, 1, INTEL, FAULT, SLOT_NONE, 0, 0 },                       /* MISC_FEATURES_ENABLES */
-	{ 0x179, 1, ANY, FAULT, SLOT_NONE, 0, 0 },                         /* MCG_CAP: no banks */
-	{ 0x17a, 1, ANY, KEEP, SLOT_MCG_STATUS, 0, BITS(2, 0) },           /* MCG_STATUS */
-	{ 0x1a0, 1, INTEL, KEEP, SLOT_MISC_ENABLE, 0x1801, BIT(0) | BIT(22) }, /* MISC_ENABLE: no BTS, PEBS */
-	{ 0x200, 2 * MTRR_VARIABLE_COUNT, ANY, KEEP, SLOT_MTRR_VARIABLE, 0, ~0ull },
-	{ 0x250, 1, ANY, KEEP, SLOT_MTRR_FIXED, 0, ~0ull },                /* FIX64K */
-	{ 0x258, 2, ANY, KEEP, SLOT_MTRR_FIXED + 1, 0, ~0ull },            /* FIX16K */
-	{ 0x268, 8, ANY, KEEP, SLOT_MTRR_FIXED + 3, 0, ~0ull },            /* FIX4K */
-	{ 0x2ff, 1, ANY, KEEP, SLOT_MTRR_DEFAULT, 0x806, 0xcff },          /* DEF_TYPE: on, write-back */
-	{ 0xc0010010, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* SYSCFG */
-	{ 0xc0010015, 1, AMD, IGNORE, SLOT_NONE, BIT(24), 0 },             /* HWCR: TSC counts at P0's rate */
-	{ 0xc001001a, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* TOP_MEM */
-	{ 0xc001001d, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* TOP_MEM2 */
-	{ 0xc001001f, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* NB_CFG */
-	{ 0xc0010020, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* PATCH_LOADER */
-	{ 0xc0010055, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* INT_PENDING */
-	{ 0xc0010058, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* MMIO_CFG_BASE: off */
-	{ 0xc0010061, 11, AMD, IGNORE, SLOT_NONE, 0, 0 },                  /* P-states: none */
-	{ 0xc0010104, 1, AMD, IGNORE, SLOT_NONE, BIT(32), 0 },             /* TSC_RATIO: 1.0 */
-	{ 0xc0010112, 2, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* TSEG: none */
-	{ 0xc0010114, 1, AMD, FAULT, SLOT_NONE, BIT(3) | BIT(4), 0 },      /* VM_CR: SVM off, locked */
-	{ 0xc0010117, 1, AMD, FAULT, SLOT_NONE, 0, 0 },                    /* VM_HSAVE_PA */
-	{ 0xc0011020, 4, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* LS_CFG, IC_CFG, DC_CFG, TW_CFG */
-	{ 0xc0011028, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* FP_CFG: the host's workarounds */
-	{ 0xc0011029, 1, AMD, KEEP, SLOT_DE_CFG, BIT(1), BIT(1) | BIT(9) }, /* DE_CFG: LFENCE serializes */
-	{ 0xc001102a, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* CU_CFG2 */
-	{ 0xc001102c, 1, AMD, IGNORE, SLOT_NONE, 0, 0 },                   /* EX_CFG */
-};
+	if (n < ARRAY_COUNT(common_msrs)) {
+		*slot = common_msrs[n].slot;
+		return &common_msrs[n];
+	}
+	if (own >= cpu->msr_count)
+		return NULL;
+	row = &cpu->msr[own];
+	*slot = row->slot == NO ? NO : (u32)SLOT_OWN + row->slot;
+	return row;
+}
+
+/* The row of the MSR, or NULL. *slot: where this one's value is kept, or NO. */
+static const struct guest_msr *row_find(u32 index, u32 *slot)
+{
+	const struct guest_msr *row;
+
+	for (u32 n = 0; (row = row_at(n, slot)); n++) {
+		if (index - row->first < row->count) {
+			*slot += *slot == NO ? 0 : index - row->first;
+			return row;
+		}
+	}
+	return NULL;
+}
 
 /* --- values --- */
 
@@ -124,29 +114,9 @@ static bool is_mtrr_good(u32 slot, u64 value)
 	return true;
 }
 
-static bool rule_accepts(const struct msr_rule *rule, u32 slot, u64 value)
+static bool row_accepts(const struct guest_msr *row, u32 slot, u64 value)
 {
-	return !((value ^ rule->initial) & ~rule->mask) && is_mtrr_good(slot, value);
-}
-
-/* AuthenticAMD and HygonGenuine, by the EBX of leaf 0. */
-static bool rule_is_for(const struct msr_rule *rule, const struct vm *vm)
-{
-	u32 ebx = vm->cpuid.leaf[0].ebx;
-	bool is_amd = ebx == 0x68747541 || ebx == 0x6f677948;
-
-	return rule->vendor == ANY || (rule->vendor == AMD) == is_amd;
-}
-
-static const struct msr_rule *rule_find(const struct vm *vm, u32 index)
-{
-	for (unsigned i = 0; i < ARRAY_COUNT(msr_rules); i++) {
-		const struct msr_rule *rule = &msr_rules[i];
-
-		if (index - rule->first < rule->count && rule_is_for(rule, vm))
-			return rule;
-	}
-	return NULL;
+	return !((value ^ row->initial) & ~row->mask) && is_mtrr_good(slot, value);
 }
 
 /* --- the TSC: what the guest writes is what it reads next, and TSC_ADJUST shows it (SDM 3B 18.17.3) --- */
@@ -172,12 +142,12 @@ static bool tsc_write(struct vcpu *vcpu, u32 index, u64 value)
 static int msr_check(const void *state)
 {
 	const struct msr_state *s = state;
+	const struct guest_msr *row;
+	u32 slot;
 
-	for (unsigned i = 0; i < ARRAY_COUNT(msr_rules); i++) {
-		const struct msr_rule *rule = &msr_rules[i];
-
-		for (u32 n = 0; rule->slot != SLOT_NONE && n < rule->count; n++) {
-			if (!rule_accepts(rule, rule->slot + n, s->value[rule->slot + n]))
+	for (u32 n = 0; (row = row_at(n, &slot)); n++) {
+		for (u32 i = 0; slot != NO && i < row->count; i++) {
+			if (!row_accepts(row, slot + i, s->value[slot + i]))
 				return -EINVAL;
 		}
 	}
@@ -187,25 +157,25 @@ static int msr_check(const void *state)
 static int msr_attach(struct device *dev)
 {
 	int err = bus_claim_msrs(dev, MSR_TSC, 1);
+	const struct guest_msr *row;
+	u32 slot;
 
 	if (!err)
 		err = bus_claim_msrs(dev, MSR_TSC_ADJUST, 1);
-	for (unsigned i = 0; !err && i < ARRAY_COUNT(msr_rules); i++) {
-		if (rule_is_for(&msr_rules[i], dev->vm))
-			err = bus_claim_msrs(dev, msr_rules[i].first, msr_rules[i].count);
-	}
+	for (u32 n = 0; !err && (row = row_at(n, &slot)); n++)
+		err = bus_claim_msrs(dev, row->first, row->count);
 	return err;
 }
 
 static void msr_reset(struct device *dev)
 {
 	struct msr_state *state = dev->state;
+	const struct guest_msr *row;
+	u32 slot;
 
-	for (unsigned i = 0; i < ARRAY_COUNT(msr_rules); i++) {
-		const struct msr_rule *rule = &msr_rules[i];
-
-		for (u32 n = 0; rule->slot != SLOT_NONE && n < rule->count; n++)
-			state->value[rule->slot + n] = rule->initial;
+	for (u32 n = 0; (row = row_at(n, &slot)); n++) {
+		for (u32 i = 0; slot != NO && i < row->count; i++)
+			state->value[slot + i] = row->initial;
 	}
 }
 
@@ -222,14 +192,15 @@ static bool msr_read(struct device *dev, u32 index, u64 *value)
 {
 	const struct msr_state *state = dev->state;
 	const struct msr_wires *wires = dev->wires;
-	const struct msr_rule *rule;
+	const struct guest_msr *row;
+	u32 slot;
 
 	if (index == MSR_TSC || index == MSR_TSC_ADJUST)
 		return tsc_read(wires->vcpu, index, value);
-	rule = rule_find(dev->vm, index);
-	if (!rule)
+	row = row_find(index, &slot);
+	if (!row)
 		return false;
-	*value = rule->slot == SLOT_NONE ? rule->initial : state->value[rule->slot + index - rule->first];
+	*value = slot == NO ? row->initial : state->value[slot];
 	return true;
 }
 
@@ -237,19 +208,21 @@ static bool msr_write(struct device *dev, u32 index, u64 value)
 {
 	struct msr_state *state = dev->state;
 	struct msr_wires *wires = dev->wires;
-	const struct msr_rule *rule;
+	const struct guest_msr *row;
+	u32 slot;
 
 	if (index == MSR_TSC || index == MSR_TSC_ADJUST)
 		return tsc_write(wires->vcpu, index, value);
-	rule = rule_find(dev->vm, index);
-	if (!rule || rule->write == FAULT)
+	row = row_find(index, &slot);
+	if (!row || row->write == GUEST_MSR_FAULT)
 		return false;
-	if (rule->write == IGNORE)
+	if (row->write == GUEST_MSR_IGNORE)
 		return true;
-	if (!rule_accepts(rule, rule->slot + index - rule->first, value))
+	if (!row_accepts(row, slot, value))
 		return false;
-	state->value[rule->slot + index - rule->first] = value;
+	if (slot != NO)
+		state->value[slot] = value;
 	return true;
 }
 
-DEVICE_TYPE(msr, 1, 256, .is_per_vcpu = true, .msr_read = msr_read, .msr_write = msr_write);
+DEVICE_TYPE(msr, 2, 256, .is_per_vcpu = true, .msr_read = msr_read, .msr_write = msr_write);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The CPUID policy: what is hidden, what is always there, what a peer may ask for, what the exit adds. */
-/* SOURCES: vmm/cpuid.c vmm/cpuid_words.c vmm/cpuid_check.c kernel/fmt.c kernel/str.c */
+/* SOURCES: vmm/cpuid.c arch/guest_cpu.c vmm/cpuid_words.c vmm/cpuid_check.c kernel/fmt.c kernel/str.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,8 +21,69 @@
 static u32 host_leaf7_ebx;
 static bool host_is_intel;
 
+/* Recorded: what two real CPUs say (EAX, EBX, ECX, EDX). Leaf 4 of the first: its first cache. */
+struct recorded {
+	u32 leaf, subleaf;
+	struct cpuid_leaf says;
+};
+
+/* Core i7-7800X (Skylake-X), in 64-bit mode */
+static const struct recorded skylake[] = {
+	{ 0, 0, { 0x16, 0x756e6547, 0x6c65746e, 0x49656e69 } },
+	{ 1, 0, { 0x50654, 0x10800, 0x77faf3bf, 0xbfebfbff } },
+	{ 2, 0, { 0x76036301, 0xf0b5ff, 0, 0xc30000 } },
+	{ 4, 0, { 0x1c004121, 0x01c0003f, 0x3f, 0 } },
+	{ 6, 0, { 0x75, 2, 9, 0 } },
+	{ 7, 0, { 0, 0xd19f27eb, 0, 0 } },
+	{ 0xa, 0, { 0x7300404, 0, 0, 0x603 } },
+	{ 0xb, 0, { 1, 1, 0, 0 } },
+	{ 0xd, 0, { 0xe7, 0x240, 0xa80, 0 } },
+	{ 0xd, 2, { 0x100, 0x240, 0, 0 } },
+	{ 0xd, 5, { 0x40, 0x440, 0, 0 } },
+	{ 0xd, 6, { 0x200, 0x480, 0, 0 } },
+	{ 0xd, 7, { 0x400, 0x680, 0, 0 } },
+	{ 0x15, 0, { 2, 0x124, 0, 0 } },
+	{ 0x16, 0, { 0xdac, 0xfa0, 0x64, 0 } },
+	{ 0x80000000, 0, { 0x80000008, 0, 0, 0 } },
+	{ 0x80000001, 0, { 0, 0, 0x121, 0x2c100800 } },
+	{ 0x80000006, 0, { 0, 0, 0x1006040, 0 } },
+	{ 0x80000007, 0, { 0, 0, 0, 0x100 } },
+	{ 0x80000008, 0, { 0x3028, 0, 0, 0 } },
+};
+
+/* Ryzen of family 17h, model 11h (Zen) */
+static const struct recorded zen[] = {
+	{ 0, 0, { 0xd, 0x68747541, 0x444d4163, 0x69746e65 } },
+	{ 1, 0, { 0x810f10, 0x40800, 0x7ed8320b, 0x178bfbff } },
+	{ 6, 0, { 4, 0, 1, 0 } },
+	{ 7, 0, { 0, 0x209c01a9, 0, 0 } },
+	{ 0xd, 0, { 7, 0x340, 0x340, 0 } },
+	{ 0xd, 1, { 0xf, 0x340, 0, 0 } },
+	{ 0xd, 2, { 0x100, 0x240, 0, 0 } },
+	{ 0x80000000, 0, { 0x8000001f, 0x68747541, 0x444d4163, 0x69746e65 } },
+	{ 0x80000001, 0, { 0x810f10, 0x20000000, 0x35c233ff, 0x2fd3fbff } },
+	{ 0x80000005, 0, { 0xff40ff40, 0xff40ff40, 0x20080140, 0x40040140 } },
+	{ 0x80000006, 0, { 0x26006400, 0x66006400, 0x2006140, 0x208140 } },
+	{ 0x80000007, 0, { 0, 0x1b, 0, 0x6599 } },
+	{ 0x80000008, 0, { 0x3030, 0x1007, 0x4003, 0 } },
+};
+
+static const struct recorded *recorded; /* instead of the host of all bits */
+static u32 recorded_count;
+
+static struct cpuid_leaf recorded_says(u32 leaf, u32 subleaf)
+{
+	for (u32 i = 0; i < recorded_count; i++) {
+		if (recorded[i].leaf == leaf && recorded[i].subleaf == subleaf)
+			return recorded[i].says;
+	}
+	return (struct cpuid_leaf){ 0 };
+}
+
 struct cpuid_leaf fake_cpuid(u32 leaf, u32 subleaf)
 {
+	if (recorded)
+		return recorded_says(leaf, subleaf);
 	switch (leaf) {
 	case 0:
 		if (host_is_intel)
@@ -79,6 +140,7 @@ static int setup(void **state)
 	(void)state;
 	host_leaf7_ebx = ~0u;
 	host_is_intel = false;
+	recorded = NULL;
 	ops.limits = (struct hv_limits){ .xcr0 = 7, .cr4 = ~0ull, .physical_bits = 40 };
 	guest_cr4 = 0;
 	guest_xcr0 = 1;
@@ -303,6 +365,81 @@ static void the_exit_follows_the_guest(void **state)
 	assert_false(cpuid_allows_xcr0(&policy, 0x207));
 }
 
+static void become(const struct recorded *cpu, u32 count, u64 xcr0, u8 physical_bits)
+{
+	recorded = cpu;
+	recorded_count = count;
+	ops.limits = (struct hv_limits){ .xcr0 = xcr0, .cr4 = 0x3f07ff, .physical_bits = physical_bits };
+	cpuid_policy_make(&policy);
+}
+
+/* What each maker's guests look for is there, what they would only stumble over is not. */
+static void a_recorded_skylake_makes_a_whole_guest(void **state)
+{
+	char why[80];
+
+	(void)state;
+	become(skylake, ARRAY_COUNT(skylake), 0xe7, 39);
+	assert_int_equal(leaf(0, 0)->eax, 0xd);
+	assert_int_equal(leaf(2, 0)->eax, 0x76036301);
+	assert_int_equal(leaf(4, 0)->eax, 0x121);  /* no cache is shared, as each vCPU is a core */
+	assert_int_equal(leaf(4, 1)->eax, 0);      /* and the list ends */
+	assert_int_equal(ask(4, 0, 4, 0).eax >> 26, 3);
+	assert_int_equal(ask(4, 0, 4, 1).eax, 0);
+	assert_false(leaf(1, 0)->ecx & (BIT(5) | BIT(3) | BIT(15))); /* VMX, MONITOR, PDCM */
+	assert_false(leaf(1, 0)->edx & (BIT(21) | BIT(22) | BIT(29))); /* DS, ACPI, TM */
+	assert_false(leaf(7, 0)->ebx & (BIT(4) | BIT(11) | BIT(14))); /* HLE, RTM, MPX */
+	assert_false(leaf(7, 0)->edx & BIT(29)); /* ARCH_CAPABILITIES: the MSR is not there */
+	assert_true(leaf(7, 0)->ebx & BIT(16));  /* AVX-512, with its state: */
+	assert_int_equal(leaf(0xd, 0)->eax, 0xe7);
+	assert_int_equal(leaf(0xd, 0)->ecx, 0xa80);
+	assert_int_equal(leaf(6, 0)->eax, BIT(2));
+	assert_int_equal(leaf(0x80000000, 0)->eax, 0x80000008);
+	assert_true(leaf(0x80000001, 0)->edx & BIT(11)); /* SYSCALL */
+	assert_null(leaf(0x8000001d, 0));
+	assert_null(leaf(0x15, 0));
+	assert_int_equal(ask(4, 0, 0x80000008, 0).ecx, 0);
+	assert_int_equal(ask(1, 0, 0x40000000, 0).ebx, 0x4b4d564b);
+	assert_int_equal(cpuid_policy_check(&policy, why, sizeof(why)), 0);
+}
+
+static void a_recorded_zen_makes_a_whole_guest(void **state)
+{
+	char why[80];
+
+	(void)state;
+	become(zen, ARRAY_COUNT(zen), 7, 48);
+	assert_int_equal(leaf(0, 0)->eax, 0xd);
+	assert_null(leaf(2, 0));
+	assert_null(leaf(4, 0));
+	assert_int_equal(leaf(0x80000000, 0)->eax, 0x8000001f);
+	assert_non_null(leaf(0x8000001e, 0));
+	assert_false(leaf(0x80000001, 0)->ecx & (BIT(2) | BIT(10) | BIT(29))); /* SVM, IBS, MWAITX */
+	assert_true(leaf(0x80000001, 0)->ecx & BIT(22));                       /* TOPOEXT */
+	assert_int_equal(leaf(0x80000008, 0)->ebx, BIT(12) | BIT(0) | BIT(2)); /* IBPB, CLZERO, XSAVEERPTR */
+	assert_int_equal(ask(4, 2, 0x80000008, 0).ecx, 3 | 2 << 12);
+	assert_int_equal(ask(4, 2, 0x8000001e, 0).ebx, 2);
+	assert_int_equal(leaf(0xd, 0)->ecx, 0x340);
+	assert_int_equal(cpuid_policy_check(&policy, why, sizeof(why)), 0);
+	recorded = skylake;
+	recorded_count = ARRAY_COUNT(skylake);
+	assert_int_equal(cpuid_policy_check(&policy, why, sizeof(why)), -ENODEV);
+	assert_string_equal(why, "vendor AuthenticAMD, here GenuineIntel");
+}
+
+/* A bit that stands for IA32_SPEC_CTRL is there only if the back end takes the MSR's bit. */
+static void speculation_controls_follow_the_msr(void **state)
+{
+	(void)state;
+	assert_int_equal(leaf(7, 0)->edx & (BIT(26) | BIT(27) | BIT(31)), 0);
+	assert_int_equal(leaf(0x80000008, 0)->ebx & (BIT(14) | BIT(15) | BIT(24)), 0);
+	assert_true(leaf(0x80000008, 0)->ebx & BIT(12)); /* IBPB is another MSR */
+	ops.limits.spec_ctrl = 5;
+	cpuid_policy_make(&policy);
+	assert_int_equal(leaf(7, 0)->edx & (BIT(26) | BIT(27) | BIT(31)), BIT(26) | BIT(31));
+	assert_int_equal(leaf(0x80000008, 0)->ebx & (BIT(14) | BIT(15) | BIT(24)), BIT(14) | BIT(24));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -320,6 +457,9 @@ int main(void)
 		TEST(random_policies_are_survived),
 		TEST(topology_says_one_core_a_vcpu),
 		TEST(the_exit_follows_the_guest),
+		TEST(a_recorded_skylake_makes_a_whole_guest),
+		TEST(a_recorded_zen_makes_a_whole_guest),
+		TEST(speculation_controls_follow_the_msr),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,6 +218,10 @@ static void a_destination_refuses_with_the_reason(void **state)
 	assert_refused("E-CPU-MISMATCH");
 
 	start_world();
+	fake_hosts[HOST2].cpuid_key = 0x11234;
+	assert_refused("E-CPU-VENDOR");
+
+	start_world();
 	fake_hosts[HOST1].is_off = false;
 	fake_hosts[HOST2].is_off = true;
 	assert_non_null(move_from(HOST1, "web1", &move_defaults));
@@ -257,6 +261,28 @@ static void a_check_moves_nothing(void **state)
 	}
 }
 
+/* Said by migrate check too, alone of all that is said of the CPU, with both names. */
+static void another_vendor_is_the_only_word_about_the_cpu(void **state)
+{
+	struct send_options check = { .stun_limit_ns = NS_PER_MS, .is_check = true };
+	struct send *send;
+
+	(void)state;
+	start_world();
+	fake_hosts[HOST2].cpuid_key = 0x21234;
+	fake_vm_on(HOST1, "web1")->vm.cpuid.leaf[0].eax = 50; /* address bits that no fake host has */
+	send = move_from(HOST1, "web1", &check);
+	send->is_held = true;
+	for (u32 turn = 0; turn < 1000 && !send->is_over; turn++)
+		fake_turn();
+	assert_int_equal(send->compat.count, 1);
+	assert_string_equal(send->compat.reason[0].code, "E-CPU-VENDOR");
+	assert_non_null(strstr(send->compat.reason[0].why, "vendor 0, here 2"));
+	send->is_held = false;
+	assert_true(fake_run(are_sessions_over, MANY));
+	assert_runs_on(HOST1);
+}
+
 static void only_a_running_vm_moves_and_only_once(void **state)
 {
 	struct wire_reason reason;
@@ -292,6 +318,7 @@ int main(void)
 		T(the_rate_limit_is_kept),
 		T(a_destination_refuses_with_the_reason),
 		T(a_check_moves_nothing),
+		T(another_vendor_is_the_only_word_about_the_cpu),
 		T(only_a_running_vm_moves_and_only_once),
 	};
 

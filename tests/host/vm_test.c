@@ -3,7 +3,8 @@
  * A VM's life on the fake back end: what is refused, what each step leaves, how it ends, and that
  * whatever fails on the way gives everything back.
  */
-/* SOURCES: vmm/vm.c vmm/vcpu.c vmm/exit.c vmm/gmem.c vmm/track.c vmm/device.c vmm/bus.c vmm/vtime.c vmm/msr.c vmm/cpuid.c
+/* SOURCES: vmm/vm.c vmm/vcpu.c vmm/exit.c vmm/gmem.c vmm/track.c vmm/device.c vmm/bus.c vmm/vtime.c vmm/msr.c
+ * arch/guest_cpu.c vmm/cpuid.c
  * vmm/cpuid_words.c arch/nested.c arch/vcpu_state.c kernel/page.c kernel/page_map.c kernel/heap.c kernel/panic.c
  * kernel/log.c kernel/fmt.c kernel/clock.c kernel/sched.c kernel/timer.c kernel/str.c tests/host/fake/hv_fake.c */
 #include "tests/host/fake/machine.h"

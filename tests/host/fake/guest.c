@@ -262,10 +262,16 @@ int vcpu_state_check(const struct vcpu_state *state, const struct hv_limits *lim
 
 int cpuid_policy_check(const struct cpuid_policy *policy, char *why, size_t why_bytes)
 {
+	u32 key = fake_hosts[fake_current_host()].cpuid_key;
+
 	snprintf(why, why_bytes, "avx2");
 	if (policy->count != 1)
 		return -EINVAL;
-	return policy->leaf[0].ebx == fake_hosts[fake_current_host()].cpuid_key ? 0 : -EOPNOTSUPP;
+	if (policy->leaf[0].ebx >> 16 != key >> 16) {
+		snprintf(why, why_bytes, "vendor %u, here %u", policy->leaf[0].ebx >> 16, key >> 16);
+		return -ENODEV;
+	}
+	return policy->leaf[0].ebx == key ? 0 : -EOPNOTSUPP;
 }
 
 u64 vtime_tsc_khz(const struct vm *vm) { (void)vm; return 2000000; }
