@@ -39,6 +39,7 @@
 /* CPUID 80000021H EAX, ECX */
 #define HAS_VERW_CLEAR BIT(5)
 #define HAS_AUTO_IBRS BIT(8)
+#define HAS_IBPB_BRTYPE BIT(28) /* IBPB reaches return predictions, on Zen 3 and later */
 #define AMD_SRSO_NO BIT(29)
 #define HAS_SPEC_REDUCE BIT(31)
 #define AMD_TSA_SQ_NO BIT(1)
@@ -178,6 +179,8 @@ static void decide_barrier(const struct harden_profile *p, struct harden_plan *p
 		    "SRSO: a guest's history could steer Tern's returns");
 	else
 		put(plan, HARDEN_IBPB_EXIT, false, "needed, but this CPU has no barrier" MICROCODE);
+	if ((plan->steps & 1u << HARDEN_IBPB_EXIT) && p->family >= 0x19 && !(p->ext21_eax & HAS_IBPB_BRTYPE))
+		plan->exposed = "SRSO: this CPU's barrier leaves predictions of returns" MICROCODE;
 }
 
 /* Spectre v2: IA32_SPEC_CTRL or EFER.AIBRSE restrict what a guest trained to the guest. */
