@@ -161,7 +161,8 @@ $(B)/bare/dirty.elf: $(DIRTY_OBJECTS) linker.ld
 # gnu-efi's own way of making an EFI file: a shared object that relocates itself, in PE clothes.
 EFI_DIR := $(firstword $(patsubst %/crt0-efi-x86_64.o,%,$(wildcard /usr/lib/crt0-efi-x86_64.o \
 	/usr/lib/*/crt0-efi-x86_64.o /usr/lib/gnuefi/crt0-efi-x86_64.o)))
-EFI_C := boot/efi_main.c boot/efi_core.c boot/efi_files.c boot/efi_leave.c boot/mem_map.c
+EFI_C := boot/efi_main.c boot/efi_core.c boot/efi_files.c boot/efi_net.c boot/efi_leave.c boot/dhcp.c boot/conf_files.c \
+	boot/mem_map.c
 EFI_OBJECTS := $(EFI_C:boot/%.c=$(B)/efi/%.o) $(B)/efi/core_blob.S.o
 EFI_CFLAGS := -std=gnu11 -O2 -ffreestanding -I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 \
 	-DGNU_EFI_USE_MS_ABI -fpic -fshort-wchar -mno-red-zone -fno-stack-protector -fno-strict-aliasing \

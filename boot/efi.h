@@ -27,8 +27,13 @@ void loader_complain(struct handoff *handoff, const char *sentence, const char *
 /* Pages below 4 GiB that survive the firmware; 0 if there are none left. */
 u64 loader_allocate(EFI_MEMORY_TYPE type, u64 bytes);
 
-/* efi_files.c: reads every file in \tern of the volume that the loader came from. What is missing is complained of. */
+/* efi_files.c: reads every file in \tern of where the loader came from. What is missing is complained of. */
 void files_read(struct handoff *handoff, EFI_HANDLE image);
+/* Memory for a file, as the next in the table: it is in when the caller has filled it and counts it. NULL: complained. */
+struct boot_file *file_begin(struct handoff *handoff, const char *name, u64 bytes);
+
+/* efi_net.c: the same by TFTP, if the device is a network card that the loader was started by PXE from; else false. */
+bool files_fetch(struct handoff *handoff, EFI_HANDLE device);
 
 /* efi_core.c: puts the core's segments in place. */
 bool core_place(struct boot_info *info);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The files in \tern of the boot volume, each read into pages of its own below 4 GiB.
+ * The files in \tern of the boot volume, each read into pages of its own below 4 GiB. What was
+ * started from a network has no volume: boot/efi_net.c fetches its files.
  *
  * Nothing here is fatal: the core says what it misses. The volume is not trusted: sizes and
  * names are checked, and a file that does not fit is skipped whole.
@@ -44,81 +45,105 @@ static bool read_all(EFI_FILE_HANDLE file, u64 address, u64 bytes)
 	return true;
 }
 
+struct boot_file *file_begin(struct handoff *handoff, const char *name, u64 bytes)
+{
+	struct boot_file *file = &handoff->file[handoff->info.file_count];
+	u32 i;
+
+	if (handoff->info.file_count == LOADER_FILE_MAX) {
+		loader_complain(handoff, "more than 64 files: the rest is ignored, move some elsewhere", name);
+		return NULL;
+	}
+	for (i = 0; name[i] && i < BOOT_FILE_NAME_MAX - 1; i++)
+		file->name[i] = name[i];
+	file->name[i] = '\0';
+	file->bytes = bytes;
+	file->address = bytes < 4 * GIB ? loader_allocate(EfiLoaderData, MAX(bytes, 1u)) : 0;
+	if (!file->address) {
+		loader_complain(handoff, "does not fit in the memory below 4 GiB: make it smaller or add memory", name);
+		return NULL;
+	}
+	return file;
+}
+
 static void read_file(struct handoff *handoff, EFI_FILE_HANDLE directory, EFI_FILE_INFO *entry)
 {
-	struct boot_info *info = &handoff->info;
-	struct boot_file *to = &handoff->file[info->file_count];
+	char name[BOOT_FILE_NAME_MAX];
+	struct boot_file *to;
 	EFI_FILE_HANDLE file;
 
-	if (info->file_count == LOADER_FILE_MAX) {
-		loader_complain(handoff, "more than 64 files: the rest is ignored, move some elsewhere", "\\tern");
-		return;
-	}
-	if (!copy_name(to->name, entry->FileName)) {
-		loader_complain(handoff, "a name longer than 63 characters or not in plain ASCII: rename the file",
-				to->name);
+	if (!copy_name(name, entry->FileName)) {
+		loader_complain(handoff, "a name longer than 63 characters or not in plain ASCII: rename the file", name);
 		return;
 	}
 	if (EFI_ERROR(directory->Open(directory, &file, entry->FileName, EFI_FILE_MODE_READ, 0))) {
-		loader_complain(handoff, "cannot be opened: check the boot volume", to->name);
+		loader_complain(handoff, "cannot be opened: check the boot volume", name);
 		return;
 	}
-	to->bytes = entry->FileSize;
-	to->address = to->bytes < 4 * GIB ? loader_allocate(EfiLoaderData, MAX(to->bytes, 1u)) : 0;
-	if (!to->address)
-		loader_complain(handoff, "does not fit in the memory below 4 GiB: make it smaller or add memory",
-				to->name);
-	else if (!read_all(file, to->address, to->bytes))
-		loader_complain(handoff, "cannot be read to its end: check the boot volume", to->name);
-	else
-		info->file_count++;
+	to = file_begin(handoff, name, entry->FileSize);
+	if (to && read_all(file, to->address, to->bytes))
+		handoff->info.file_count++;
+	else if (to)
+		loader_complain(handoff, "cannot be read to its end: check the boot volume", name);
 	file->Close(file);
 }
 
-static EFI_FILE_HANDLE open_directory(struct handoff *handoff, EFI_HANDLE image)
+static void read_directory(struct handoff *handoff, EFI_FILE_HANDLE directory)
 {
-	static EFI_GUID image_guid = LOADED_IMAGE_PROTOCOL;
-	static EFI_GUID volume_guid = SIMPLE_FILE_SYSTEM_PROTOCOL;
-	EFI_LOADED_IMAGE *loaded;
-	EFI_FILE_IO_INTERFACE *volume;
-	EFI_FILE_HANDLE root, directory;
-	EFI_STATUS status;
-
-	if (EFI_ERROR(BS->HandleProtocol(image, &image_guid, (void **)&loaded)) ||
-	    EFI_ERROR(BS->HandleProtocol(loaded->DeviceHandle, &volume_guid, (void **)&volume)) ||
-	    EFI_ERROR(volume->OpenVolume(volume, &root))) {
-		loader_complain(handoff, "not started from a volume with files, so there is no \\tern: "
-				"start from a FAT partition or CD", "");
-		return NULL;
-	}
-	status = root->Open(root, &directory, DIRECTORY, EFI_FILE_MODE_READ, 0);
-	root->Close(root);
-	if (EFI_ERROR(status)) {
-		loader_complain(handoff, "the boot volume has no directory \\tern: make it and put tern.conf there", "");
-		return NULL;
-	}
-	return directory;
-}
-
-void files_read(struct handoff *handoff, EFI_HANDLE image)
-{
-	EFI_FILE_HANDLE directory = open_directory(handoff, image);
 	union file_entry entry;
 
-	if (!directory)
-		return;
 	for (;;) {
 		UINTN bytes = sizeof(entry);
 
 		if (EFI_ERROR(directory->Read(directory, &bytes, &entry))) {
 			loader_complain(handoff, "the directory cannot be read to its end: check the boot volume",
 					"\\tern");
-			break;
+			return;
 		}
 		if (bytes == 0)
-			break;
+			return;
 		if (!(entry.info.Attribute & EFI_FILE_DIRECTORY))
 			read_file(handoff, directory, &entry.info);
 	}
-	directory->Close(directory);
+}
+
+/* The folder of boot files, or NULL; has_volume: there could have been one. */
+static EFI_FILE_HANDLE open_directory(EFI_HANDLE device, bool *has_volume)
+{
+	static EFI_GUID guid = SIMPLE_FILE_SYSTEM_PROTOCOL;
+	EFI_FILE_IO_INTERFACE *volume;
+	EFI_FILE_HANDLE root, directory;
+	EFI_STATUS status;
+
+	*has_volume = !EFI_ERROR(BS->HandleProtocol(device, &guid, (void **)&volume)) &&
+		      !EFI_ERROR(volume->OpenVolume(volume, &root));
+	if (!*has_volume)
+		return NULL;
+	status = root->Open(root, &directory, DIRECTORY, EFI_FILE_MODE_READ, 0);
+	root->Close(root);
+	return EFI_ERROR(status) ? NULL : directory;
+}
+
+/* A network card has no volume, or, as iPXE makes it, one without the folder. */
+void files_read(struct handoff *handoff, EFI_HANDLE image)
+{
+	static EFI_GUID guid = LOADED_IMAGE_PROTOCOL;
+	EFI_FILE_HANDLE directory = NULL;
+	EFI_LOADED_IMAGE *loaded = NULL;
+	bool has_volume = false;
+
+	if (!EFI_ERROR(BS->HandleProtocol(image, &guid, (void **)&loaded)))
+		directory = open_directory(loaded->DeviceHandle, &has_volume);
+	if (directory) {
+		read_directory(handoff, directory);
+		directory->Close(directory);
+		return;
+	}
+	if (loaded && files_fetch(handoff, loaded->DeviceHandle))
+		return;
+	if (has_volume)
+		loader_complain(handoff, "the boot volume has no directory \\tern: make it and put tern.conf there", "");
+	else
+		loader_complain(handoff, "started neither from a volume with files nor by PXE, so there is no \\tern: "
+				"start from a FAT partition or CD, or give the whole image (tern.iso) to HTTP boot", "");
 }
