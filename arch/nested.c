@@ -3,7 +3,7 @@
  * Second-level tables: four levels of 512 entries. Level 0 is the table of 4 KiB pages, so
  * an entry of level n spans 4 KiB << 9n, and a leaf there is a page of size n.
  *
- * Bits that both vendors leave to software (SDM 3C 28.3.2, APM 2 5.4.1) carry what
+ * Bits that both vendors leave to software (SDM 3C 29.3.2, APM 2 5.4.1) carry what
  * tracking must remember:
  *
  *   RECENT  in a table entry: the accessed bit was set at the last harvest. Between that

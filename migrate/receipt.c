@@ -54,6 +54,7 @@ bool receipt_check(const struct receipt *receipt)
 	       wire_text_ok(receipt->to, sizeof(receipt->to)) &&
 	       wire_text_ok(receipt->code, sizeof(receipt->code)) &&
 	       wire_text_ok(receipt->why, sizeof(receipt->why)) &&
+	       wire_text_ok(receipt->tracking, sizeof(receipt->tracking)) &&
 	       receipt->result < RECEIPT_RESULT_COUNT && receipt->round_count <= RECEIPT_ROUNDS_MAX;
 }
 
@@ -159,6 +160,10 @@ static void show_json_sums(struct shell *shell, const struct receipt *receipt)
 	json_u64(shell, "pages_verified", receipt->pages_verified);
 	json_u64(shell, "epoch", receipt->epoch);
 	json_bool(shell, "digest_match", receipt->digest_match);
+	json_string(shell, "tracking", receipt->tracking);
+	json_u64(shell, "entries_scanned", receipt->entries_scanned);
+	json_u64(shell, "log_entries", receipt->log_entries);
+	json_u64(shell, "tracking_exits", receipt->tracking_exits);
 }
 
 static void show_head(struct shell *shell, const struct kept_receipt *kept)
@@ -201,6 +206,10 @@ void receipt_show(struct shell *shell, const struct kept_receipt *kept)
 	if (receipt->throttled_us)
 		shell_print(shell, "  held back by the rate limit for %llu us\n",
 			    (ull)receipt->throttled_us);
+	if (receipt->tracking[0])
+		shell_print(shell, "  written pages found by %s: %llu table entries, %llu log entries, %llu exits\n",
+			    receipt->tracking, (ull)receipt->entries_scanned, (ull)receipt->log_entries,
+			    (ull)receipt->tracking_exits);
 	shell_print(shell, "  %llu pages verified, digests %s\n", (ull)receipt->pages_verified,
 		    receipt->digest_match ? "match" : "not compared");
 }

@@ -68,7 +68,10 @@ struct receipt {
 	u64 pages_verified;
 	u64 digest;
 	u64 epoch;
-	u64 entries_scanned; /* by dirty tracking */
+	char tracking[8];    /* how written pages were found; what that cost: */
+	u64 entries_scanned; /* of nested tables */
+	u64 log_entries;     /* of the hardware's log */
+	u64 tracking_exits;  /* that the guest would not have had */
 	u32 digest_match;
 	u32 reserved;
 	struct receipt_round round[RECEIPT_ROUNDS_MAX];

@@ -208,10 +208,20 @@ void send_resume_guest(struct send *send)
 	vm_go(send->vm);
 }
 
+static void note_tracking(struct receipt *receipt, const struct track *track)
+{
+	str_copy(receipt->tracking, sizeof(receipt->tracking), track_method_name(track));
+	receipt->entries_scanned = track->cost.entries;
+	receipt->log_entries = track->cost.log_entries;
+	receipt->tracking_exits = track->cost.exits;
+}
+
 void send_restore_tracking(struct send *send)
 {
-	if (send->is_tracking)
+	if (send->is_tracking) {
 		track_stop(send->vm);
+		note_tracking(&send->receipt, &send->vm->gmem.track);
+	}
 	send->is_tracking = false;
 }
 

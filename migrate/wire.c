@@ -17,7 +17,7 @@
 _Static_assert(sizeof(struct wire_hello) == 96, "HELLO is drawn with 96 bytes");
 _Static_assert(sizeof(struct wire_offer) == 3800,
 	       "OFFER is drawn with 3800 bytes before its devices");
-_Static_assert(sizeof(struct receipt) == 3064, "RECEIPT is drawn with 3064 bytes");
+_Static_assert(sizeof(struct receipt) == 3088, "RECEIPT is drawn with 3088 bytes");
 _Static_assert(sizeof(struct wire_pages) == 24, "PAGES is drawn with 24 bytes before its data");
 _Static_assert(sizeof(struct vcpu_state) <= WIRE_STATE_MAX, "a vCPU fits a record");
 

@@ -22,7 +22,7 @@ struct stream;
 
 #define WIRE_PORT 8376
 #define WIRE_MAGIC 0x3147494d4e524554ull /* "TERNMIG1" */
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 #define WIRE_HOST_MAX 32
 #define WIRE_CODE_MAX 24

@@ -50,6 +50,10 @@ static struct receipt example(void)
 		.stun_limit_us = 7,
 		.predicted_stun_us = 8,
 		.pages_verified = 9,
+		.tracking = "protect",
+		.entries_scanned = 10,
+		.log_entries = 11,
+		.tracking_exits = 12,
 		.digest_match = 1,
 	};
 
@@ -157,6 +161,10 @@ static void every_promised_key_is_there(void **state)
 		"predicted_stun_us=8",
 		"pages_verified=9",
 		"digest_match=1",
+		"tracking=protect",
+		"entries_scanned=10",
+		"log_entries=11",
+		"tracking_exits=12",
 		"name=stop us=100",
 		"name=harvest us=101",
 		"name=send_tail us=102",

@@ -7,7 +7,8 @@ from conftest import GUEST_FILES
 from watch import Watch, check_pulses, leaks, settled_counters
 
 RECEIPT_KEYS = """id vm from to result error rounds total_us stun_us stun_parts bytes_sent pages_sent zero_pages
-    guest_ram_bytes throughput_bps throttled_us stun_limit_us predicted_stun_us pages_verified digest_match""".split()
+    guest_ram_bytes throughput_bps throttled_us stun_limit_us predicted_stun_us pages_verified digest_match
+    tracking entries_scanned log_entries tracking_exits""".split()
 PARTS = "stop harvest send_tail remote_apply verify ready commit resume announce".split()
 
 

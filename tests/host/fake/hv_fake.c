@@ -225,7 +225,7 @@ static u8 *guest_walk(struct fake_vcpu *vcpu, u64 gpa, bool is_write)
 	u64 *table = phys_to_virt(vcpu->nested->root);
 	bool is_cached = gpa / PAGE_BYTES < FAKE_TLB_PAGES && bitmap_test(vcpu->tlb_dirty, gpa / PAGE_BYTES);
 
-	/* A full log is seen before the access, SDM 3C 28.3.6. */
+	/* A full log is seen before the access, SDM 3C 29.3.6. */
 	if (is_write && !is_cached && vcpu->is_logging && vcpu->log_count == FAKE_LOG_ENTRIES)
 		return NULL;
 	for (unsigned level = 3;; level--) {
