@@ -200,12 +200,13 @@ int console_get(struct vm *vm)
 
 /* --- The operator's side ------------------------------------------------------------------------ */
 
+/* False: the guest takes no more now. A stunned one's state may be on its way already. */
 static bool type(struct vm *vm, u8 byte)
 {
 	bool is_taken;
 
 	lock_take(&vm->lock);
-	is_taken = vm->uart && uart_feed(vm->uart, byte);
+	is_taken = vm->uart && vm->state != VM_STUNNED && uart_feed(vm->uart, byte);
 	lock_give(&vm->lock);
 	return is_taken;
 }

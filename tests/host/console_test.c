@@ -293,6 +293,13 @@ static void an_attached_shell_sees_scrollback_and_what_follows(void **state)
 	raw(SHELL, 'y', raw_context);
 	assert_int_equal(shown_count, 1);
 	assert_int_equal(shown[0], '\a');
+	/* Nor while a move has the guest in its hands: what is typed then would be lost in silence. */
+	typed_count = shown_count = 0;
+	vms[0].state = VM_STUNNED;
+	raw(SHELL, 'z', raw_context);
+	vms[0].state = VM_RUNNING;
+	assert_int_equal(typed_count, 0);
+	assert_int_equal(shown_count, 1);
 	raw(SHELL, 0x1d, raw_context);
 	assert_null(raw);
 	shown_count = 0;
