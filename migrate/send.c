@@ -410,14 +410,27 @@ void send_detach(struct send *send)
 	send_set_phase(send, SEND_DETACHED, send->retry_ns);
 }
 
+/* Why there is no connection, with what the operator can compare: address and network. */
+static void say_unreachable(const struct send *send, int err, char why[WIRE_WHY_MAX])
+{
+	const char *network = net_network_name(net_migration_network());
+	char ip[16];
+
+	net_format_ip(send->address.ip, ip);
+	fmt_snprintf(why, WIRE_WHY_MAX, "no connection to %s%s%s (%s)", ip, network ? " over " : "",
+		     network ? network : "", errno_name(err));
+}
+
 static void take_close(struct send *send)
 {
 	char why[WIRE_WHY_MAX];
 
 	send->is_closed = false;
-	fmt_snprintf(why, sizeof(why), "%s (%s)",
-		     send->is_opened ? "the connection broke" : "no connection",
-		     send->close_err ? errno_name(send->close_err) : "the peer closed it");
+	if (send->is_opened || !send->close_err)
+		fmt_snprintf(why, sizeof(why), "the connection broke (%s)",
+			     send->close_err ? errno_name(send->close_err) : "the peer closed it");
+	else
+		say_unreachable(send, send->close_err, why);
 	if (send->phase == SEND_DETACHED)
 		send_detach(send);
 	else
@@ -454,10 +467,14 @@ static void take_deadline(struct send *send)
 		}
 		/* fall through */
 	default:
-		if (send->phase == SEND_DIALLED)
-			send_fail(send, "E-PEER-UNREACHABLE", "no connection");
-		else
+		if (send->phase == SEND_DIALLED) {
+			char why[WIRE_WHY_MAX];
+
+			say_unreachable(send, -ETIMEDOUT, why);
+			send_fail(send, "E-PEER-UNREACHABLE", "%s", why);
+		} else {
 			send_break(send, "E-PEER-SILENT", "the peer did not answer in time");
+		}
 		break;
 	}
 }

@@ -90,8 +90,9 @@ void e1000_ring_show_tails(struct e1000 *card);
 void e1000_tx_put(struct e1000 *card, u64 word0, u64 word1);
 /* A context descriptor, unless the same one is in force. */
 void e1000_tx_put_context(struct e1000 *card, struct e1000_tx context);
-/* begin_frame of 8254x and 82574. */
+/* begin_frame of 8254x and 82574, and of 82576 (igb.c). */
 u64 e1000_begin_frame(struct e1000 *card, const struct nic_frame *frame);
+u64 igb_begin_frame(struct e1000 *card, const struct nic_frame *frame);
 
 bool e1000_has_room(struct nic *nic, unsigned frames, unsigned pieces, u32 bytes);
 void e1000_send(struct nic *nic, const struct nic_frame *frame);

@@ -102,7 +102,7 @@ static int open_queues(struct e1000 *card)
 
 /* --- Use ------------------------------------------------------------------------------ */
 
-static u64 begin_frame(struct e1000 *card, const struct nic_frame *frame)
+u64 igb_begin_frame(struct e1000 *card, const struct nic_frame *frame)
 {
 	u64 command = TX_CMD_DEXT | TX_ADV_DATA | TX_CMD_IFCS;
 	u64 ip = frame->ip_offset, tcp = frame->tcp_offset;
@@ -154,7 +154,7 @@ static const struct e1000_model model = {
 	.tx_control = TCTL_EN | TCTL_PSP | TCTL_CT(15),
 	.reset = reset,
 	.open_queues = open_queues,
-	.begin_frame = begin_frame,
+	.begin_frame = igb_begin_frame,
 };
 
 static int probe(struct pci_device *pci) { return e1000_probe(pci, &model); }

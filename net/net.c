@@ -493,6 +493,17 @@ struct nic *net_nic(unsigned index) { return index < link_count ? links[index].n
 const struct net_plan *net_plan_of(unsigned index) { return index < link_count ? &plans[index] : NULL; }
 int net_migration_network(void) { return migration_network; }
 
+const char *net_network_name(int network)
+{
+	static char name[NIC_NAME_MAX + 16];
+
+	if (network < 0 || (unsigned)network >= link_count)
+		return NULL;
+	fmt_snprintf(name, sizeof(name), plans[network].vlan ? "%s (VLAN %u)" : "%s", plans[network].name,
+		     plans[network].vlan);
+	return name;
+}
+
 err_t net_bind(struct tcp_pcb *pcb, int network, u16 port)
 {
 	struct netif *netif = net_netif((unsigned)network);

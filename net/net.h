@@ -18,6 +18,8 @@ void net_init(void);
 
 /* The network that guests move over, by its number: [host] migration_nic. Or NETWORK_ANY, NETWORK_NONE. */
 int net_migration_network(void);
+/* "fast (VLAN 100)"; NULL for NETWORK_ANY and what is not there. */
+const char *net_network_name(int network);
 
 /* "10.77.0.2" to host byte order; 0 or -EINVAL. */
 int net_parse_ip(const char *text, u32 *ip);

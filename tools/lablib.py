@@ -50,7 +50,8 @@ def wire_path(path, card):
 
 def has_device(name):
     """Whether this machine's QEMU knows a device."""
-    return subprocess.run(["qemu-system-x86_64", "-device", f"{name},help"], capture_output=True).returncode == 0
+    answer = subprocess.run(["qemu-system-x86_64", "-device", f"{name},help"], capture_output=True, text=True)
+    return "options:" in answer.stdout
 
 
 def host_config(number, hosts, mtu, conf, cards=1):
@@ -297,6 +298,8 @@ class Lab:
         self.dir.mkdir(parents=True, exist_ok=True)
         relay = hosts > 1 and (wire == "weather" or hosts > 2 or has_bochs)
         nics = nic.split(",")
+        if "igb" in nics and not has_device("igb"):
+            raise LabError("--nic igb: this QEMU has no model of the 82576: use QEMU 8.0 or newer, or another card")
         for card in range(len(nics) if relay else 0):
             self._start_wire(["udp" if emulator == "bochs" else "unix" for _, emulator, _ in emulators], card)
         for number, (vendor, emulator, accel) in enumerate(emulators, 1):

@@ -61,6 +61,7 @@ unsigned fake_stream_count(void)
 /* --- net/stream.h --- */
 
 int net_migration_network(void) { return NETWORK_ANY; }
+const char *net_network_name(int network) { return network == NETWORK_ANY ? NULL : "?"; }
 
 struct stream *stream_connect_by(int network, struct stream_address peer, u32 timeout_ms,
 				 const struct stream_events *events, void *context)

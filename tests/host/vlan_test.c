@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VLANs and several networks, with lwIP, before a card that notes what is sent: which frames
+ * are answered, with which tag, and that a bound connection leaves by its own network only.
+ */
+/* SOURCES: net/net.c net/stream.c net/inbox.c net/listener.c net/nic.c net/gso.c net/gro.c net/packet.c
+   net/checksum.c net/wire_mss.c net/plan.c
+   net/address.c net/port/sys.c kernel/heap.c kernel/page.c kernel/page_map.c kernel/timer.c kernel/clock.c
+   kernel/sched.c kernel/config.c kernel/log.c kernel/fmt.c kernel/str.c kernel/panic.c kernel/errno.c
+   third_party/lwip/src/core/def.c third_party/lwip/src/core/inet_chksum.c third_party/lwip/src/core/init.c
+   third_party/lwip/src/core/ip.c third_party/lwip/src/core/mem.c third_party/lwip/src/core/memp.c
+   third_party/lwip/src/core/netif.c third_party/lwip/src/core/pbuf.c third_party/lwip/src/core/raw.c
+   third_party/lwip/src/core/stats.c third_party/lwip/src/core/tcp.c third_party/lwip/src/core/tcp_in.c
+   third_party/lwip/src/core/tcp_out.c third_party/lwip/src/core/ipv4/etharp.c
+   third_party/lwip/src/core/ipv4/icmp.c third_party/lwip/src/core/ipv4/ip4.c
+   third_party/lwip/src/core/ipv4/ip4_addr.c third_party/lwip/src/netif/ethernet.c */
+#include "tests/host/fake/machine.h"
+#include "tests/host/fake/memory.h"
+
+#include "kernel/clock.h"
+#include "kernel/config.h"
+#include "kernel/errno.h"
+#include "kernel/sched.h"
+#include "kernel/string.h"
+#include "net/net.h"
+#include "net/nic.h"
+#include "net/packet.h"
+#include "net/services.h"
+#include "net/stream.h"
+
+void net_services_start(void) { }
+
+/* --- The card --------------------------------------------------------------------------------- */
+
+static struct sent {
+	u8 data[256]; /* header and what fits of the payload */
+	u32 bytes;
+	u16 ip_offset, tcp_offset, header_bytes, segment_bytes;
+} sent[16];
+static unsigned sent_count;
+static bool link_is_up = true;
+
+static int card_start(struct nic *nic) { return nic_pool_create(nic, 512, 2048); }
+
+static bool card_has_room(struct nic *nic, unsigned frames, unsigned pieces, u32 bytes)
+{
+	return nic && frames && pieces < 1000 && bytes < MIB;
+}
+
+static void card_send(struct nic *nic, const struct nic_frame *frame)
+{
+	struct sent *to = &sent[sent_count++];
+
+	assert_true(sent_count <= ARRAY_COUNT(sent));
+	*to = (struct sent){ .bytes = frame->header_bytes + frame->payload_bytes, .ip_offset = frame->ip_offset,
+			     .tcp_offset = frame->tcp_offset, .header_bytes = frame->header_bytes,
+			     .segment_bytes = frame->segment_bytes };
+	assert_in_range(frame->header_bytes, ETHERNET_BYTES, NIC_HEADER_MAX);
+	memcpy(to->data, frame->header, frame->header_bytes);
+	if (frame->piece_count)
+		memcpy(to->data + frame->header_bytes, frame->piece[0].data, MIN(frame->piece[0].bytes, 100u));
+	if (frame->owner) {
+		nic->tx_done++;
+		nic->on_sent(nic, frame->owner);
+	}
+}
+
+static void card_nothing(struct nic *nic) { assert_non_null(nic); }
+static bool card_is_link_up(struct nic *nic) { return nic && link_is_up; }
+
+static u8 arrived[2048];
+static u32 arrived_bytes;
+
+static unsigned card_receive(struct nic *nic, unsigned budget)
+{
+	struct nic_buffer *buffer;
+
+	if (!arrived_bytes || !budget)
+		return 0;
+	buffer = nic_buffer_take(nic);
+	memcpy(buffer->memory, arrived, arrived_bytes);
+	buffer->bytes = (u16)arrived_bytes;
+	arrived_bytes = 0;
+	nic->on_received(nic, buffer);
+	return 1;
+}
+
+static const struct nic_ops card_ops = {
+	.driver = "fake",
+	.start = card_start,
+	.has_room = card_has_room,
+	.send = card_send,
+	.kick = card_nothing,
+	.reclaim = card_nothing,
+	.receive = card_receive,
+	.is_link_up = card_is_link_up,
+	.update_stats = card_nothing,
+};
+static struct nic card = {
+	.ops = &card_ops,
+	.location = "0000:00:02.0",
+	.mac = { 2, 0, 0, 0, 0, 1 },
+	.mtu_max = 9000,
+	.has_cutter = true,
+	.can_cut = true,
+	.can_sum = true,
+};
+
+/* --- Frames ------------------------------------------------------------------------------------ */
+
+static void turns(void)
+{
+	for (unsigned i = 0; i < 20; i++)
+		sched_turn();
+}
+
+/* Who has the address? Asked by .9, on a VLAN, or with -1 without a tag. */
+static void ask(u32 ip, int vlan)
+{
+	static const u8 request[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1,
+				      2,    0,    0,    0,    0,    9 };
+	u8 frame[60] = { 0 };
+
+	memcpy(frame, request, sizeof(request));
+	put_be32(frame + 28, (ip & ~255u) | 9);
+	put_be32(frame + 38, ip);
+	sent_count = 0;
+	arrived_bytes = 60;
+	memcpy(arrived, frame, sizeof(frame));
+	if (vlan >= 0) {
+		packet_put_tag(arrived, frame, sizeof(frame), (u16)vlan);
+		arrived_bytes += VLAN_BYTES;
+	}
+	turns();
+}
+
+/* The only frame that was sent answers ask. */
+static void assert_answer(int vlan)
+{
+	const u8 *arp = sent[0].data + ETHERNET_BYTES + (vlan >= 0 ? VLAN_BYTES : 0);
+
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(packet_vlan(sent[0].data, sent[0].bytes), vlan);
+	assert_int_equal(get_be16(arp - 2), 0x0806);
+	assert_int_equal(get_be16(arp + 6), 2);
+	assert_memory_equal(arp + 8, card.mac, 6);
+}
+
+/* --- Tests ------------------------------------------------------------------------------------- */
+
+static void each_network_answers_on_its_vlan(void **state)
+{
+	(void)state;
+	ask(0x0a4d0001, -1);
+	assert_answer(-1);
+	ask(0x0a4e0001, 100);
+	assert_answer(100);
+	/* Priority and DEI are not part of the VLAN. */
+	ask(0x0a4e0001, 0xf000 | 100);
+	assert_answer(100);
+	/* 802.1Q 6.9.1: a tag with VLAN 0 is only a priority. */
+	ask(0x0a4d0001, 0x2000);
+	assert_answer(-1);
+	assert_int_equal(card.stats.rx_drop_vlan, 0);
+}
+
+static void other_vlans_are_dropped_and_counted(void **state)
+{
+	u64 before = card.stats.rx_drop_vlan;
+
+	(void)state;
+	ask(0x0a4e0001, 101);
+	ask(0x0a4d0001, 1);
+	assert_int_equal(sent_count, 0);
+	assert_int_equal(card.stats.rx_drop_vlan, before + 2);
+	/* The right VLAN, the other network's address: not ours there. */
+	ask(0x0a4d0001, 100);
+	ask(0x0a4e0001, -1);
+	assert_int_equal(sent_count, 0);
+	assert_int_equal(card.pool_free_count, card.pool_count);
+}
+
+static void a_tag_cut_short_is_no_tag(void **state)
+{
+	(void)state;
+	for (u32 bytes = ETHERNET_BYTES; bytes < ETHERNET_BYTES + 8; bytes++) {
+		memset(arrived, 0xff, 12);
+		put_be16(arrived + 12, ETHERNET_VLAN);
+		put_be16(arrived + 14, 100);
+		arrived_bytes = bytes;
+		sent_count = 0;
+		turns();
+		assert_int_equal(sent_count, 0);
+	}
+	assert_int_equal(card.pool_free_count, card.pool_count);
+}
+
+static int closed_with;
+
+static void closed(struct stream *stream, int err, void *context)
+{
+	(void)stream;
+	(void)context;
+	closed_with = err;
+}
+
+static const struct stream_events events = { .closed = closed };
+
+static void learn_neighbour(u32 ip, int vlan)
+{
+	ask(ip, vlan); /* lwIP keeps who asked */
+	sent_count = 0;
+}
+
+static void moves_leave_by_their_network(void **state)
+{
+	struct stream_address near = { 0x0a4e0009, 8376 }, elsewhere = { 0x0a4d0009, 8376 };
+	struct packet packet;
+	struct stream *stream;
+	u8 frame[256];
+
+	(void)state;
+	assert_int_equal(net_migration_network(), 1);
+	learn_neighbour(0x0a4d0001, -1);
+	learn_neighbour(0x0a4e0001, 100);
+	stream = stream_connect_by(net_migration_network(), near, 1000, &events, NULL);
+	assert_non_null(stream);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(packet_vlan(sent[0].data, sent[0].bytes), 100);
+	assert_int_equal(sent[0].ip_offset, ETHERNET_BYTES + VLAN_BYTES);
+	assert_int_equal(sent[0].tcp_offset, ETHERNET_BYTES + VLAN_BYTES + 20);
+	/* Without its tag it is a SYN from that network's address, with the MSS of its MTU. */
+	memcpy(frame, sent[0].data, sizeof(frame));
+	packet_cut_tag(frame);
+	assert_int_equal(packet_parse(frame + 4, sent[0].bytes - 4, sent[0].bytes - 4, &packet), PACKET_TCP);
+	assert_int_equal(get_be32(frame + 4 + ETHERNET_BYTES + IP_SOURCE), 0x0a4e0001);
+	assert_int_equal(get_be16(packet_find_mss(frame + 4, &packet)), 9000 - 40);
+	stream_abort(stream);
+	turns();
+
+	/* A peer that the other network could reach is asked for on this one all the same. */
+	sent_count = 0;
+	stream = stream_connect_by(net_migration_network(), elsewhere, 1000, &events, NULL);
+	for (unsigned i = 0; i < sent_count; i++)
+		assert_int_equal(packet_vlan(sent[i].data, sent[i].bytes), 100);
+	if (stream)
+		stream_abort(stream);
+	turns();
+
+	sent_count = 0;
+	stream = stream_connect(elsewhere, 1000, &events, NULL);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(packet_vlan(sent[0].data, sent[0].bytes), -1);
+	stream_abort(stream);
+	turns();
+}
+
+static void no_network_is_no_way(void **state)
+{
+	(void)state;
+	closed_with = 0;
+	sent_count = 0;
+	assert_non_null(stream_connect_by(NETWORK_NONE, (struct stream_address){ 0x0a4e0009, 7 }, 1000, &events, NULL));
+	turns();
+	assert_int_equal(closed_with, -ENETUNREACH);
+	assert_int_equal(stream_listen_on(NETWORK_NONE, 5000, NULL, NULL), -ENETUNREACH);
+	assert_int_equal(sent_count, 0);
+	assert_int_equal(stream_count(), 0);
+}
+
+static void what_the_card_cuts_has_the_tag_in_its_header(void **state)
+{
+	static u8 payload[20000];
+	u8 header[54] = { 2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 0, 0x45 };
+	struct nic_frame frame = { .header = header, .header_bytes = 54, .vlan = 100, .segment_bytes = 1460,
+				   .piece_count = 1, .payload_bytes = 20000 };
+	u64 before = card.stats.tx_bytes;
+
+	(void)state;
+	put_be16(header + 16, 20040);
+	header[23] = IP_PROTOCOL_TCP;
+	header[46] = 5 << 4;
+	frame.piece[0] = (struct nic_piece){ payload, sizeof(payload) };
+	sent_count = 0;
+	assert_int_equal(nic_send(&card, &frame), 0);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(sent[0].header_bytes, 58);
+	assert_int_equal(sent[0].tcp_offset, 38);
+	assert_int_equal(sent[0].ip_offset, 18);
+	assert_int_equal(sent[0].segment_bytes, 1460);
+	assert_int_equal(packet_vlan(sent[0].data, 58), 100);
+	assert_memory_equal(sent[0].data, header, 12);
+	assert_memory_equal(sent[0].data + 16, header + 12, 42);
+	assert_int_equal(card.stats.tx_bytes - before, 20000 + 14 * 58);
+}
+
+static void a_link_that_is_down_is_no_way(void **state)
+{
+	(void)state;
+	link_is_up = false;
+	fake_tsc += NS_PER_SEC;
+	turns();
+	closed_with = 0;
+	assert_non_null(stream_connect((struct stream_address){ 0x0a4d0009, 7 }, 1000, &events, NULL));
+	turns();
+	assert_int_equal(closed_with, -ENETUNREACH);
+	link_is_up = true;
+	fake_tsc += NS_PER_SEC;
+	sent_count = 0;
+	turns();
+	/* Each network tells its neighbours where it is. */
+	assert_int_equal(sent_count, 2);
+	assert_int_equal(packet_vlan(sent[0].data, 60) + packet_vlan(sent[1].data, 60), 99);
+}
+
+static int start(void **state)
+{
+	static const char conf[] = "[host]\nmigration_nic = moves\n[nic net0]\naddress = 10.77.0.1/24\n"
+				   "[nic moves]\npci = 00:02.0\nvlan = 100\naddress = 10.78.0.1/24\nmtu = 9000\n";
+
+	(void)state;
+	fake_memory_init(64 * MIB);
+	clock_init(1000000);
+	fake_tsc = 1;
+	assert_int_equal(config_parse(conf, sizeof(conf) - 1), 0);
+	assert_int_equal(nic_register(&card), 0);
+	net_init();
+	assert_int_equal(card.mtu, 9000);
+	fake_tsc += NS_PER_SEC;
+	turns();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_network_answers_on_its_vlan),
+		cmocka_unit_test(other_vlans_are_dropped_and_counted),
+		cmocka_unit_test(a_tag_cut_short_is_no_tag),
+		cmocka_unit_test(moves_leave_by_their_network),
+		cmocka_unit_test(no_network_is_no_way),
+		cmocka_unit_test(what_the_card_cuts_has_the_tag_in_its_header),
+		cmocka_unit_test(a_link_that_is_down_is_no_way),
+	};
+
+	return cmocka_run_group_tests(tests, start, NULL);
+}
