@@ -29,19 +29,52 @@ void boot_file_add(const char *name, const void *data, u64 bytes)
 	own.bytes = bytes;
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool is_named(const struct boot_file *file, const char *name, bool ignores_case)
+{
+	u32 i;
+
+	for (i = 0; i < BOOT_FILE_NAME_MAX; i++) {
+		if (ignores_case ? lower(file->name[i]) != lower(name[i]) : file->name[i] != name[i])
+			return false;
+		if (!name[i])
+			return true;
+	}
+	return true;
+}
+
+/*
+ * FAT keeps a short name in capitals, and its readers make of it what they like: GRUB tern.conf,
+ * a UEFI firmware TERN.CONF. So capitals count only if they tell two files apart.
+ */
+static const struct boot_file *find(const char *name)
+{
+	for (unsigned ignores_case = 0; ignores_case < 2; ignores_case++) {
+		for (u32 i = 0; i < file_count; i++) {
+			if (is_named(&files[i], name, ignores_case))
+				return &files[i];
+		}
+	}
+	return NULL;
+}
+
 const void *boot_file_find(const char *name, u64 *bytes)
 {
+	const struct boot_file *file;
+
 	if (own.name && !strcmp(name, own.name)) {
 		*bytes = own.bytes;
 		return own.data;
 	}
-	for (u32 i = 0; i < file_count; i++) {
-		if (strncmp(files[i].name, name, BOOT_FILE_NAME_MAX))
-			continue;
-		*bytes = files[i].bytes;
-		return phys_to_virt(HPA(files[i].address));
-	}
-	return NULL;
+	file = find(name);
+	if (!file)
+		return NULL;
+	*bytes = file->bytes;
+	return phys_to_virt(HPA(file->address));
 }
 
 const char *boot_file_name(unsigned index)

@@ -405,6 +405,27 @@ static void hostile_files_are_survived(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void capitals_count_only_between_two_files(void **state)
+{
+	static struct boot_info info;
+	struct boot_file *file = phys_to_virt(HPA(FILES));
+	u64 bytes;
+
+	(void)state;
+	file[0] = (struct boot_file){ "TERN.CONF", FILES, 1 };
+	file[1] = (struct boot_file){ "tern.conf", FILES, 2 };
+	info = (struct boot_info){ .file = FILES, .file_count = 1 };
+	boot_files_init(&info);
+	assert_non_null(boot_file_find("tern.conf", &bytes));
+	assert_int_equal(bytes, 1);
+	assert_null(boot_file_find("tern.con", &bytes));
+	assert_null(boot_file_find("tern.conf2", &bytes));
+	info.file_count = 2;
+	boot_files_init(&info);
+	assert_non_null(boot_file_find("tern.conf", &bytes));
+	assert_int_equal(bytes, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +438,7 @@ int main(void)
 		TEST(damaged_elf_files_are_refused),
 		TEST(an_empty_segment_is_not_read),
 		TEST(hostile_files_are_survived),
+		TEST(capitals_count_only_between_two_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
