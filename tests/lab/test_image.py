@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The one image: started by UEFI and by BIOS, as a disk, a USB stick and a CD, with nothing beside it."""
+import re
 import subprocess
 import time
 
 import pytest
 
-from media import write_image
+from media import ROOT, write_image
 
 CONFIG = b"[host]\nname = stick\naddress = 10.77.0.7/24\n"
 FILES = {"tern.conf": CONFIG, "odd name's.bin": b"not a kernel", "second.bin": bytes(range(256)) * 9000}
@@ -81,3 +82,24 @@ def test_the_same_files_give_the_same_bytes(image, tmp_path, monkeypatch):
     again = tmp_path / "again.iso"
     write_image(again, FILES, room_mib=8)
     assert again.read_bytes() == image.read_bytes()
+
+
+def test_make_image_and_its_sums(tmp_path):
+    (tmp_path / "tern.conf").write_bytes(CONFIG)
+    (tmp_path / "big").write_bytes(bytes(3_000_000))
+    made = subprocess.run(["make", "-s", "-C", ROOT, "image", f"FILES={tmp_path}/tern.conf kernel={tmp_path}/big", "ROOM=40"],
+                          capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=ROOT / "build", check=True)
+    volume = f"{ROOT}/build/tern.iso@@{2**20}"
+    assert subprocess.run(["mtype", "-i", volume, "::tern/tern.conf"], capture_output=True).stdout == CONFIG
+    listing = subprocess.run(["mdir", "-i", volume, "::tern"], capture_output=True, text=True).stdout.replace(" ", "")
+    assert "3000000" in listing
+    free = re.search(r"(\d+)bytesfree", listing)
+    assert free and int(free[1]) >= 40 * 2**20
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    packed = subprocess.run([ROOT / "tools/pack", tmp_path / "x.iso", "nowhere/vmlinuz"], capture_output=True, text=True)
+    assert packed.returncode == 1 and packed.stderr.startswith("tools/pack: ") and "nowhere/vmlinuz" in packed.stderr
+    assert not list(tmp_path.iterdir())
