@@ -169,7 +169,7 @@ static void decide_barrier(const struct harden_profile *p, struct harden_plan *p
 
 	put(plan, HARDEN_SPEC_REDUCE, false, "not a CPU that offers it");
 	if (!is_confused && !overflows)
-		put(plan, HARDEN_IBPB_EXIT, false, "a guest's history is kept from returns by other means");
+		put(plan, HARDEN_IBPB_EXIT, false, "not a CPU with BTC or SRSO");
 	else if (!is_confused && (p->ext21_eax & HAS_SPEC_REDUCE)) {
 		put(plan, HARDEN_IBPB_EXIT, false, "prediction is reduced instead");
 		put(plan, HARDEN_SPEC_REDUCE, true, "SRSO: a guest's history must not steer Tern's returns");
