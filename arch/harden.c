@@ -13,6 +13,7 @@
 #define CAP_IBRS_ALL BIT(1)
 #define CAP_SKIP_L1D_FLUSH BIT(3)
 #define CAP_MDS_NO BIT(5)
+#define CAP_PSCHANGE_MC_NO BIT(6)
 #define CAP_TAA_NO BIT(8)
 #define CAP_BHI_NO BIT(20)
 #define CAP_PBRSB_NO BIT(24)
@@ -238,6 +239,19 @@ static void decide_bhb(const struct harden_profile *p, struct harden_plan *plan)
 		put(plan, HARDEN_BHB_CLEAR, true, "BHI: a guest's history could choose among Tern's own targets");
 }
 
+/* What no step covers. */
+static void decide_warnings(const struct harden_profile *p, struct harden_plan *plan)
+{
+	if (p->vendor != HARDEN_INTEL || is_simple_core(p))
+		return;
+	if (p->has_threads && (~p->capabilities & (CAP_RDCL_NO | CAP_MDS_NO)))
+		plan->threads = "with L1TF or MDS one hyper-thread can read what the other one handles; switch "
+				"hyper-threading off in the firmware if guests do not trust each other";
+	if (!(p->capabilities & CAP_PSCHANGE_MC_NO))
+		plan->pages = "a guest that changes the size of a page while it executes it can stop this machine "
+			      "(CVE-2018-12207); run guests that would not, or use a newer CPU";
+}
+
 void harden_decide(const struct harden_profile *profile, struct harden_plan *plan)
 {
 	*plan = (struct harden_plan){ 0 };
@@ -248,10 +262,7 @@ void harden_decide(const struct harden_profile *profile, struct harden_plan *pla
 	decide_ibrs(profile, plan);
 	decide_rsb(profile, plan);
 	decide_bhb(profile, plan);
-	if (profile->has_threads && profile->vendor == HARDEN_INTEL && !is_simple_core(profile) &&
-	    (!(profile->capabilities & CAP_RDCL_NO) || !(profile->capabilities & CAP_MDS_NO)))
-		plan->threads = "with L1TF or MDS one hyper-thread can read what the other one handles; switch "
-				"hyper-threading off in the firmware if guests do not trust each other";
+	decide_warnings(profile, plan);
 }
 
 /* SDM 2B NOP: the forms of one instruction; JMP where there would be many. */

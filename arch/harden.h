@@ -10,7 +10,8 @@
  * with neither is named by `host cpu`.
  *
  * Not done, and why: no switch of hyper-threads (`host cpu` warns where the CPU needs them off);
- * no clearing for MMIO stale data, since no guest has a device's registers; no SSBD for Tern
+ * no splitting of large pages that a guest executes (CVE-2018-12207: `host cpu` warns); no
+ * clearing for MMIO stale data, since no guest has a device's registers; no SSBD for Tern
  * itself, since it runs nobody's code in its address space. Nothing here can be seen to work in
  * an emulator, which has no speculation; the tests see that the right steps are in the right order.
  */
@@ -42,6 +43,7 @@ struct harden_plan {
 	const char *why[HARDEN_STEP_COUNT]; /* it is on, or is not */
 	const char *exposed;           /* what no step covers, and what to do; or NULL */
 	const char *threads;           /* why hyper-threads should be off, or NULL */
+	const char *pages;             /* what a guest may do to the machine by a change of page size, or NULL */
 };
 
 /* Pure. */

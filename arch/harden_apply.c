@@ -113,6 +113,8 @@ void harden_init(void)
 		log_info("hardening: %s", plan.exposed);
 	if (plan.threads)
 		log_info("hardening: %s", plan.threads);
+	if (plan.pages)
+		log_info("hardening: %s", plan.pages);
 }
 
 void harden_cpu_init(void)

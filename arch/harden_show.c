@@ -63,6 +63,9 @@ void harden_show(struct shell *shell)
 		shell_print(shell, "exposed: %s\n", plan->exposed);
 	if (plan->threads)
 		shell_print(shell, "hyper-threads: %s\n", plan->threads);
+	if (plan->pages)
+		shell_print(shell, "large pages: %s\n", plan->pages);
 	json_string(shell, "exposed", plan->exposed ? plan->exposed : "");
 	json_string(shell, "threads_warning", plan->threads ? plan->threads : "");
+	json_string(shell, "pages_warning", plan->pages ? plan->pages : "");
 }

@@ -105,6 +105,9 @@ static void known_cpus_get_their_steps(void **state)
 				 known[i].steps, (unsigned long long)plan.spec_ctrl);
 		if (!plan.exposed != !known[i].is_exposed || !plan.threads != !known[i].wants_no_threads)
 			fail_msg("%s: exposed: %s, threads: %s", known[i].name, plan.exposed, plan.threads);
+		/* IF_PSCHANGE_MC_NO; the in-order cores are not concerned. */
+		assert_int_equal(plan.pages != NULL, known[i].profile.vendor == HARDEN_INTEL &&
+				 !(known[i].profile.capabilities & BIT(6)) && known[i].profile.model != 0x1c);
 	}
 }
 
