@@ -3,7 +3,7 @@
 # make          build/tern.elf (the core) and build/BOOTX64.EFI (loader and core in one file)
 # make check    host tests, layering, state layouts, static checks: under a minute
 # make test     everything, what CI runs; installs what it misses (tools/setup)
-# make demo     two Terns, one guest, one move
+# make demo     two Terns, one guest, one move; CPU=intel on VT-x, in Bochs
 # make bench    what the README's figures come from
 # make image    build/tern.iso, for USB stick, disk and CD (needs GRUB: tools/setup), and SHA256SUMS
 # make layouts  record the layout of state that migrates, after thinking about versions
@@ -17,6 +17,8 @@ IS_CLANG := $(findstring clang,$(notdir $(CC)))
 B := build$(if $(IS_CLANG),-clang)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+CPU := amd
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -rR -j$(shell nproc)
@@ -318,7 +320,7 @@ guests: $(GUEST_TESTS) $(G)/initramfs.cpio.gz $(B)/bare/hv.elf $(B)/bare/dirty.e
 # tools/setup may install the compiler, so what follows it is a make of its own.
 .PHONY: test demo bench soak run-test run-demo run-bench run-soak
 test demo bench soak:
-	@tools/setup $(filter test,$@)
+	@tools/setup $(if $(filter test,$@),test,$(CPU))
 	@$(MAKE) --no-print-directory run-$@
 
 run-test: check
@@ -326,7 +328,7 @@ run-test: check
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml=build/lab.xml tests/lab
 
 run-demo: all guests
-	@tools/demo
+	@tools/demo --cpu $(CPU)
 
 run-bench: all guests
 	@tools/bench

@@ -357,10 +357,17 @@ class Lab:
                 raise LabError("the wire did not start: " + errors.read_text())
             time.sleep(0.01)
 
-    def _bochs_command(self, number, cpus, mem, vendor, hosts, volume):
+    def boot_core(self, vendor, core, cpus=1, mem="256M"):
+        """One host, host1, in Bochs: starts BUILD/core in the place of Tern's, and does not wait for a prompt."""
+        folder = self.dir / "host1"
+        folder.mkdir(parents=True)
+        self._spawn(folder, self._bochs_command(1, cpus, mem, vendor, 1, {}, core), [folder / "pid"])
+        return self
+
+    def _bochs_command(self, number, cpus, mem, vendor, hosts, volume, core="tern.stripped"):
         folder = self.dir / f"host{number}"
         image = folder / "disk.img"
-        write_image(image, volume)
+        write_image(image, volume, core=core)
         command = [sys.executable, str(ROOT / "tools/bochs_host.py"), str(folder), "--model", bochs_host.MODELS[vendor],
                    "--image", str(image), "--cpus", str(cpus), "--mem", str(parse_size(mem)),
                    "--mac", f"52:54:00:4d:00:{number:02x}"]

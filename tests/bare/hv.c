@@ -241,7 +241,7 @@ static void test_dirty_log(void)
 		say("NOTE no hardware log of dirtied pages\n");
 		return;
 	}
-	assert_or_panic(!nested_arm(&nested, GPA(0)) && !nested_arm(&nested, GPA(LARGE_PAGE_BYTES)));
+	assert_or_panic(!nested_arm(&nested, GPA(0), NESTED_WATCH_DIRTY) && !nested_arm(&nested, GPA(LARGE_PAGE_BYTES), NESTED_WATCH_DIRTY));
 	start(guest_fills);
 	hv->log_start(vcpu);
 	while (enter() == HV_EXIT_LOG_FULL) {
