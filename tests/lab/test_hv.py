@@ -71,3 +71,4 @@ def test_dirty_tracking_in_bochs(lab):
     check_passed(lines)
     for method in ("log", "bits", "protect"):
         assert f"PASS {method}: no written page is missed" in lines
+    assert "PASS log: at most an exit for 256 dirtied pages" in lines
