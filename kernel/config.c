@@ -8,6 +8,7 @@
  */
 #include "kernel/config.h"
 
+#include "kernel/fmt.h"
 #include "kernel/heap.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
@@ -34,6 +35,8 @@ struct parser {
 static struct entry *entries;
 static unsigned entry_count;
 static char *config_text;
+static unsigned wrong_count;
+static char first_wrong[160];
 
 static bool is_space(char c)
 {
@@ -42,8 +45,9 @@ static bool is_space(char c)
 
 static void report(struct parser *parser, const char *what, const char *detail)
 {
-	parser->wrong++;
 	log_warn("tern.conf line %u: %s%s", parser->line, what, detail);
+	if (parser->wrong++ == 0)
+		fmt_snprintf(first_wrong, sizeof(first_wrong), "line %u: %s%s", parser->line, what, detail);
 }
 
 static bool add(struct parser *parser, const char *key, const char *value)
@@ -231,7 +235,14 @@ unsigned config_parse(const char *text, size_t bytes)
 	}
 	memcpy(config_text, text, bytes);
 	cut_lines(&parser, config_text, bytes);
+	wrong_count = parser.wrong;
 	return parser.wrong;
+}
+
+const char *config_first_wrong(unsigned *count)
+{
+	*count = wrong_count;
+	return wrong_count ? first_wrong : NULL;
 }
 
 static bool is_in(const struct entry *entry, const char *section, const char *name)

@@ -11,6 +11,9 @@
 /* Parses text (need not end with NUL). Reports each wrong line by log_warn. Returns the number of wrong lines. */
 unsigned config_parse(const char *text, size_t bytes);
 
+/* How many lines were wrong, and what was said of the first; NULL: none. */
+const char *config_first_wrong(unsigned *count);
+
 /* Value or NULL. name is NULL for [host]. */
 const char *config_get(const char *section, const char *name, const char *key);
 /* The line that sets the key, or with key NULL that opens the section; 0: there is none. */

@@ -3,7 +3,6 @@
 #include "kernel/status.h"
 
 #include "kernel/fmt.h"
-#include "kernel/log.h"
 #include "kernel/shell.h"
 
 extern const struct status_source *const status_sources_start[], *const status_sources_end[];
@@ -39,26 +38,6 @@ bool status_next(struct status_line *line)
 
 void status_hold(u64 until_ns) { held_until_ns = MAX(held_until_ns, until_ns); }
 u64 status_held_until(void) { return held_until_ns; }
-
-/* --- Health: what the log had to complain of ------------------------------------------------ */
-
-static bool health_line(unsigned index, struct status_line *line)
-{
-	struct log_trouble trouble;
-
-	log_get_trouble(&trouble);
-	if (index == 0) {
-		if (!trouble.warnings && !trouble.errors)
-			return status_say(line, STATUS_GOOD, "good");
-		return status_say(line, trouble.errors ? STATUS_BAD : STATUS_WARN, "%llu error%s, %llu warning%s",
-				  (unsigned long long)trouble.errors, trouble.errors == 1 ? "" : "s",
-				  (unsigned long long)trouble.warnings, trouble.warnings == 1 ? "" : "s");
-	}
-	return index == 1 && trouble.worst[0] &&
-	       status_say(line, trouble.errors ? STATUS_BAD : STATUS_WARN, "%s", trouble.worst);
-}
-
-STATUS_SOURCE(20, health) = { .label = "Health", .line = health_line };
 
 /* --- The command ---------------------------------------------------------------------------- */
 

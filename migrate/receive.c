@@ -11,6 +11,7 @@
 #include "kernel/heap.h"
 #include "kernel/log.h"
 #include "kernel/sched.h"
+#include "kernel/status.h"
 #include "kernel/string.h"
 #include "migrate/migrate.h"
 #include "migrate/receipt.h"
@@ -20,6 +21,7 @@
 #define HELLO_NS (3 * NS_PER_SEC)
 #define OFFER_NS (10 * NS_PER_SEC)
 #define IDLE_NS (15 * NS_PER_SEC)
+#define STATUS_HOLD_NS (50 * NS_PER_MS) /* a hand-over is done by then */
 #define TYPE(type) (1u << (type))
 
 #define EPOCH_MAX (1ull << 62) /* no honest guest moves so often; it leaves room to grow */
@@ -315,6 +317,8 @@ static void take_copy_record(struct receive *receive)
 		end_round(receive);
 		break;
 	case WIRE_DEVICE:
+		/* State comes when the guest stands still. */
+		status_hold(clock_now_ns() + STATUS_HOLD_NS);
 		is_good = image_take_device(&arrival->image, payload, bytes, &reason);
 		break;
 	case WIRE_VCPU:

@@ -9,6 +9,7 @@
 #include "kernel/clock.h"
 #include "kernel/errno.h"
 #include "kernel/log.h"
+#include "kernel/status.h"
 #include "kernel/string.h"
 #include "migrate/image.h"
 #include "migrate/migrate.h"
@@ -23,6 +24,7 @@
 #define READY_NS_MIN (1 * NS_PER_SEC)
 #define READY_LIMITS 20 /* READY is waited for this many stun limits, at least READY_NS_MIN */
 #define ACK_NS (1 * NS_PER_SEC)
+#define STATUS_HOLD_LIMITS 2 /* stun limits in which the status page stands still too */
 #define ATTEMPTS_MAX 5             /* stops that found more dirty pages than predicted */
 
 void stun_start(struct send *send)
@@ -39,6 +41,7 @@ static void halt(struct send *send)
 	send->is_stunned = true;
 	send->halted_ns = clock_now_ns();
 	send->settled_ns = 0;
+	status_hold(send->halted_ns + STATUS_HOLD_LIMITS * send->rounds.limit_ns);
 	send->vm->state = VM_STUNNED;
 	vm_halt(send->vm);
 	send_set_phase(send, SEND_HALTING, HALT_NS);

@@ -34,12 +34,18 @@ void log_write(enum log_level level, const char *format, ...)
 static unsigned parse(const char *text, size_t bytes)
 {
 	char *copy = malloc(bytes ? bytes : 1);
-	unsigned wrong;
+	unsigned wrong, count;
+	const char *first;
 
 	memcpy(copy, text, bytes);
 	complaints[0] = 0;
 	wrong = config_parse(copy, bytes);
 	free(copy);
+	first = config_first_wrong(&count);
+	assert_int_equal(count, wrong);
+	assert_int_equal(first != NULL, wrong > 0);
+	if (wrong)
+		assert_ptr_equal(strstr(complaints, first), complaints + strlen("tern.conf "));
 	return wrong;
 }
 

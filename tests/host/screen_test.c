@@ -3,7 +3,7 @@
  * The screen as a whole: finding it, the log at start, the page and its cost, a panic; on a VGA model in
  * text mode, whose memory is readable here, and on a framebuffer.
  */
-/* SOURCES: arch/screen.c arch/screen_page.c arch/pixels.c arch/vga.c kernel/status.c kernel/log.c
+/* SOURCES: arch/screen.c arch/screen_page.c arch/pixels.c arch/vga.c kernel/status.c kernel/health.c kernel/log.c
 	    kernel/timer.c kernel/sched.c kernel/panic.c kernel/clock.c kernel/fmt.c kernel/str.c
 	    tests/host/fake/shell_fake.c */
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "arch/screen_page.h"
 #include "boot/handoff.h"
 #include "kernel/clock.h"
+#include "kernel/config.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/status.h"
@@ -149,6 +150,12 @@ static void pass(u64 ns)
 
 /* --- Sources for the page ------------------------------------------------------------------ */
 
+const char *config_first_wrong(unsigned *count)
+{
+	*count = 2;
+	return "line 7: not a key: a b";
+}
+
 static unsigned composed, guest_count = 1;
 
 static bool guests_line(unsigned index, struct status_line *line)
@@ -274,6 +281,7 @@ static void the_page_says_it_all(void **state)
 	assert_true(find("by somebody") == at + 1);
 	assert_non_null(strstr(row(find("Next")), "vm start guest0"));
 	assert_true(find("Health") < ROWS && find("warning") < ROWS);
+	assert_non_null(strstr(row(find("tern.conf")), "2 wrong lines ignored; line 7: not a key: a b"));
 	at = find("warning: something is odd");
 	assert_true(at < ROWS);
 	assert_true(find("line 99") == ROWS);                        /* not of the log */

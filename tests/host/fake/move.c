@@ -3,7 +3,7 @@
 /* SOURCES: migrate/arrive.c migrate/commit.c migrate/compat.c migrate/copy.c migrate/delta.c migrate/digest.c
    migrate/durable.c migrate/greet.c migrate/handover.c migrate/image.c migrate/migrate.c migrate/pace.c migrate/peer.c
    migrate/receipt.c migrate/receive.c migrate/rounds.c migrate/send.c migrate/stun.c migrate/wire.c
-   kernel/errno.c kernel/fmt.c kernel/str.c net/address.c tests/host/fake/guest.c tests/host/fake/heap_fake.c
+   kernel/errno.c kernel/fmt.c kernel/status.c kernel/str.c net/address.c tests/host/fake/guest.c tests/host/fake/heap_fake.c
    tests/host/fake/shell_fake.c tests/host/fake/stream_fake.c tests/host/fake/two_hosts.c */
 #include "tests/host/fake/move.h"
 
