@@ -31,7 +31,7 @@ def detached(lab, options="rate=60M stun=500ms"):
         time.sleep(0.05)
 
 
-def ended(lab, seconds=60):
+def ended(lab, seconds=180):
     """Waits until no move is under way on host1; the receipt of the last one."""
     end = time.monotonic() + seconds
     while lab.host(1).json("migrate status")["moves"]:
