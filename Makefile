@@ -246,7 +246,7 @@ HEADERS := $(filter-out net/port/% boot/efi.h,$(filter %.h,$(CODE)))
 LAYOUT_ENV = CC='$(HOST_CC)' CFLAGS='$(CFLAGS) $(vmm_CFLAGS)'
 CHECKS := check-layers check-vendors check-headers check-layout check-devices check-xmm check-harden $(if $(shell command -v clang),check-clang)
 
-.PHONY: $(CHECKS) check-units check layouts
+.PHONY: $(CHECKS) check-unused check-units check layouts
 check-layers:
 	@tools/layers $(CODE)
 	$(call pass,"layers: includes follow the folders' order")
@@ -262,6 +262,10 @@ check-headers:
 			-fsyntax-only -x c - || exit 1; \
 	done
 	$(call pass,"headers: each stands alone")
+
+check-unused: $(B)/tern.elf
+	@tools/unused $(filter $(B)/boot/% $(B)/kernel/% $(B)/arch/% $(B)/net/% $(B)/vmm/% $(B)/migrate/%,$(OBJECTS))
+	$(call pass,"unused: each function of the core has a caller in it")
 
 check-layout:
 	@$(LAYOUT_ENV) tools/state-layout --check
