@@ -64,6 +64,7 @@ static struct card {
 	u64 last_frame_ns;
 	u64 tx_done, tx_moved_ns; /* when the card was last seen to send, or to have nothing to */
 	bool is_up;
+	bool is_tx_armed;         /* its interrupt will tell when a full ring has room */
 } cards[NIC_COUNT_MAX];
 static unsigned card_count;
 
@@ -360,6 +361,15 @@ static unsigned poll_card(struct card *card)
 	return count;
 }
 
+/* Whether a ring has become full since its interrupt was unmasked: nobody would tell when it is not. */
+static bool must_arm(void)
+{
+	for (unsigned i = 0; i < card_count; i++)
+		if (cards[i].nic->has_irq && cards[i].nic->is_tx_waiting && !cards[i].is_tx_armed)
+			return true;
+	return false;
+}
+
 static bool poll(struct service *service)
 {
 	bool is_more = false;
@@ -371,13 +381,14 @@ static bool poll(struct service *service)
 		if (poll_card(&cards[i]) > 0) {
 			is_more = true;
 		} else if (nic->has_irq) {
+			cards[i].is_tx_armed = nic->is_tx_waiting;
 			nic->ops->set_irq(nic, true);
 			is_more |= poll_card(&cards[i]) > 0;
 		}
 	}
 	is_more |= stream_poll();
 	net_kick();
-	return is_more;
+	return is_more | must_arm();
 }
 
 static struct service net_service = { .name = "net", .poll = poll };

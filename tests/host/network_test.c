@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * VLANs and several networks, with lwIP, before a card that notes what is sent: which frames
- * are answered, with which tag, and that a bound connection leaves by its own network only.
+ * Networks with lwIP before a card that notes what is sent: which frames are answered, with
+ * which VLAN's tag, that a bound connection leaves by its own network only, and that a full
+ * ring is waited for by interrupt.
  */
 /* SOURCES: net/net.c net/stream.c net/inbox.c net/listener.c net/nic.c net/gso.c net/gro.c net/packet.c
    net/checksum.c net/wire_mss.c net/plan.c
@@ -42,9 +43,20 @@ static bool link_is_up = true;
 
 static int card_start(struct nic *nic) { return nic_pool_create(nic, 512, 2048); }
 
+static bool is_full;
+
 static bool card_has_room(struct nic *nic, unsigned frames, unsigned pieces, u32 bytes)
 {
-	return nic && frames && pieces < 1000 && bytes < MIB;
+	return nic && frames && pieces < 1000 && bytes < MIB && !is_full;
+}
+
+static bool is_armed_for_room, is_to_fill;
+
+/* is_to_fill: the ring becomes full when it has just been found to have room. */
+static void card_set_irq(struct nic *nic, bool is_on)
+{
+	is_armed_for_room = is_on && nic->is_tx_waiting;
+	is_full |= is_to_fill;
 }
 
 static void card_send(struct nic *nic, const struct nic_frame *frame)
@@ -80,6 +92,7 @@ static unsigned card_receive(struct nic *nic, unsigned budget)
 	buffer = nic_buffer_take(nic);
 	memcpy(buffer->memory, arrived, arrived_bytes);
 	buffer->bytes = (u16)arrived_bytes;
+	buffer->is_sum_good = true;
 	arrived_bytes = 0;
 	nic->on_received(nic, buffer);
 	return 1;
@@ -93,6 +106,7 @@ static const struct nic_ops card_ops = {
 	.kick = card_nothing,
 	.reclaim = card_nothing,
 	.receive = card_receive,
+	.set_irq = card_set_irq,
 	.is_link_up = card_is_link_up,
 	.update_stats = card_nothing,
 };
@@ -294,6 +308,47 @@ static void what_the_card_cuts_has_the_tag_in_its_header(void **state)
 	assert_int_equal(card.stats.tx_bytes - before, 20000 + 14 * 58);
 }
 
+/* Answers the SYN that was sent, with SYN and ACK. */
+static void accept_connection(void)
+{
+	const u8 *syn = sent[0].data;
+	u8 *tcp = arrived + 34;
+
+	memcpy(arrived, syn, sent[0].bytes);
+	memcpy(arrived, syn + 6, 6);
+	memcpy(arrived + 6, syn, 6);
+	memcpy(arrived + 26, syn + 30, 4);
+	memcpy(arrived + 30, syn + 26, 4);
+	memcpy(tcp, syn + 36, 2);
+	memcpy(tcp + 2, syn + 34, 2);
+	put_be32(tcp + TCP_OFF_ACK, get_be32(tcp + TCP_OFF_SEQUENCE) + 1);
+	put_be32(tcp + TCP_OFF_SEQUENCE, 1000);
+	tcp[TCP_OFF_FLAGS] = TCP_FLAG_SYN | TCP_FLAG_ACK;
+	arrived_bytes = sent[0].bytes;
+	turns();
+}
+
+static void a_full_ring_is_waited_for_by_interrupt(void **state)
+{
+	struct stream *stream;
+
+	(void)state;
+	card.has_irq = true;
+	learn_neighbour(0x0a4d0001, -1);
+	stream = stream_connect((struct stream_address){ 0x0a4d0009, 7 }, 1000, &events, NULL);
+	accept_connection();
+	assert_false(is_armed_for_room);
+	is_to_fill = true;
+	assert_int_equal(stream_send(stream, "x", 1), 0);
+	while (sched_turn()) /* until this CPU would sleep */
+		;
+	assert_true(card.is_tx_waiting);
+	assert_true(is_armed_for_room);
+	is_to_fill = is_full = card.is_tx_waiting = card.has_irq = false;
+	stream_abort(stream);
+	turns();
+}
+
 static void a_link_that_is_down_is_no_way(void **state)
 {
 	(void)state;
@@ -340,6 +395,7 @@ int main(void)
 		cmocka_unit_test(moves_leave_by_their_network),
 		cmocka_unit_test(no_network_is_no_way),
 		cmocka_unit_test(what_the_card_cuts_has_the_tag_in_its_header),
+		cmocka_unit_test(a_full_ring_is_waited_for_by_interrupt),
 		cmocka_unit_test(a_link_that_is_down_is_no_way),
 	};
 
