@@ -33,6 +33,10 @@ static inline struct cpuid_leaf cpuid(u32 leaf, u32 subleaf)
 
 static inline u64 read_cr3(void) { return fake_cr3; }
 static inline void write_cr3(u64 value) { fake_cr3 = value; }
+/* How often the host could take its interrupts. */
+__attribute__((weak)) unsigned fake_irq_window_count;
+static inline void cpu_irq_window(void) { fake_irq_window_count++; }
+
 static inline void mfence(void) { }
 static inline void lfence(void) { }
 
