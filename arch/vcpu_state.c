@@ -294,6 +294,7 @@ static const char *check_event(const struct vcpu_state *s)
 		{ event->is_valid == 1 && event->has_error_code <= 1, "a flag is neither 0 nor 1" },
 		{ is_exception || event->type == EVENT_EXTERNAL || event->type == EVENT_NMI,
 		  "an event of a type that cannot wait" },
+		{ event->type != EVENT_EXTERNAL || (s->rflags & RFLAGS_IF), "an interrupt while interrupts are off" },
 		{ event->type != EVENT_NMI || event->vector == NMI_VECTOR, "an NMI without vector 2" },
 		{ !is_exception || (event->vector < 32 && event->vector != NMI_VECTOR &&
 				    !(SOFTWARE_EXCEPTIONS & BIT(event->vector))), "an exception with a wrong vector" },

@@ -55,6 +55,12 @@ static bool is_software(u64 event) { return EVENT_TYPE(event) >= EVENT_SOFT_INT;
 
 static bool is_nmi(u32 event) { return EVENT_TYPE(event) == EVENT_NMI; }
 
+/* By itself, after each instruction: with BTF, after branches only (SDM 3B 18.4.4). */
+static bool is_stepped(const struct hv_vcpu *hv)
+{
+	return UNLIKELY(hv->rflags & RFLAGS_TF) && !(vmread(GUEST_DEBUGCTL) & DEBUGCTL_BTF);
+}
+
 /*
  * SDM 3C 27.3.1.5: STI's shadow only with IF, one kind at a time, and a trap that waits behind it
  * exactly if the guest steps itself. An event that is injected ends the shadow.
@@ -62,14 +68,12 @@ static bool is_nmi(u32 event) { return EVENT_TYPE(event) == EVENT_NMI; }
 static u32 shadow_prepare(const struct vmx_vcpu *vcpu)
 {
 	const struct hv_vcpu *hv = &vcpu->hv;
-	bool is_stepped;
 	u64 pending;
 
 	if (LIKELY(!hv->has_shadow) || hv->is_event_queued)
 		return 0;
-	is_stepped = (hv->rflags & RFLAGS_TF) && !(vmread(GUEST_DEBUGCTL) & DEBUGCTL_BTF);
 	pending = vmread(GUEST_PENDING_DEBUG) & ~PENDING_DEBUG_BS;
-	vmwrite(GUEST_PENDING_DEBUG, pending | (is_stepped ? PENDING_DEBUG_BS : 0));
+	vmwrite(GUEST_PENDING_DEBUG, pending | (is_stepped(hv) ? PENDING_DEBUG_BS : 0));
 	if ((vcpu->interruptibility & BLOCKING_BY_MOV_SS) || !(hv->rflags & RFLAGS_IF))
 		return BLOCKING_BY_MOV_SS;
 	return BLOCKING_BY_STI;
@@ -159,7 +163,7 @@ void vmx_events_collect(struct vmx_vcpu *vcpu)
  * #DB exits, and is given back, because a guest can make its delivery raise it for ever and never
  * leave the CPU (CVE-2015-8104). If it interrupted another event, it takes its place, as in a CPU
  * (SDM 3A 6.15: benign exceptions are handled one after the other). The exit leaves to us what
- * delivery does to DR6 and DR7 (SDM 3C 28.1).
+ * delivery does to DR6, DR7 and DEBUGCTL (SDM 3C 28.1).
  */
 static void exit_db(struct vmx_vcpu *vcpu)
 {
@@ -170,6 +174,7 @@ static void exit_db(struct vmx_vcpu *vcpu)
 		dr6 &= ~DR6_RTM;
 	live_set_dr6(&vcpu->live, dr6);
 	vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
+	vmwrite(GUEST_DEBUGCTL, vmread(GUEST_DEBUGCTL) & ~DEBUGCTL_BTF);
 	vmx_inject_exception(vcpu, EXCEPTION_DB, false, 0);
 }
 
@@ -222,7 +227,7 @@ void vmx_skip(struct hv_vcpu *hv, u8 insn_len)
 	hv->has_shadow = false;
 	hv->rflags &= ~RFLAGS_RF;
 	/* A guest that steps itself sees its trap after an instruction of ours, too. */
-	if (UNLIKELY(hv->rflags & RFLAGS_TF) && !hv->is_event_queued) {
+	if (is_stepped(hv) && !hv->is_event_queued) {
 		live_set_dr6(&vcpu->live, live_dr6(&vcpu->live) | DR6_BS);
 		vmwrite(GUEST_PENDING_DEBUG, 0);
 		vmx_inject_exception(vcpu, EXCEPTION_DB, false, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * VT-x: find it, see that it can do what Tern needs, and enter VMX operation on each CPU. SDM 3C
- * chapters 24 and 32.
+ * chapter 24.
  */
 #include "arch/vmx/vmx.h"
 

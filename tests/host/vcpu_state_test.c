@@ -404,6 +404,20 @@ static void other_modes_have_their_rules(void **state)
 	assert_string_equal(why, "virtual-8086 mode outside CPL 3");
 }
 
+/* SDM 3C 27.3.1.4: an interrupt that was being delivered had found IF set. */
+static void an_interrupt_needs_if(void **state)
+{
+	struct vcpu_state s = busy_state();
+	const char *why;
+
+	(void)state;
+	s.event = (struct vcpu_event){ .is_valid = 1, .vector = 0x31, .type = EVENT_EXTERNAL };
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), 0);
+	s.rflags &= ~RFLAGS_IF;
+	assert_int_equal(vcpu_state_check(&s, &limits, &why), -EINVAL);
+	assert_string_equal(why, "an interrupt while interrupts are off");
+}
+
 /* Whatever the peer sends: an answer, and no read outside (the sanitizer's part). */
 static void random_states_are_judged(void **state)
 {
@@ -441,6 +455,7 @@ int main(void)
 		cmocka_unit_test(a_shadow_lasts_one_instruction),
 		cmocka_unit_test(each_rule_refuses),
 		cmocka_unit_test(other_modes_have_their_rules),
+		cmocka_unit_test(an_interrupt_needs_if),
 		cmocka_unit_test(random_states_are_judged),
 	};
 

@@ -291,12 +291,14 @@ static void a_debug_trap_is_given_back(void **state)
 	(void)state;
 	vcpu.live.dr6 = 0xffff0ff3;
 	fake_vmcs[GUEST_DR7] = 0x2400;
+	fake_vmcs[GUEST_DEBUGCTL] = DEBUGCTL_BTF;
 	fake_vmcs[EXIT_EVENT] = EVENT(EVENT_EXCEPTION, 1);
 	fake_vmcs[EXIT_QUALIFICATION] = BIT(14) | BIT(2);
 	vmx_exit_exception(&vcpu, &exit);
 	assert_int_equal(exit.reason, HV_EXIT_NONE);
 	assert_int_equal(vcpu.live.dr6, 0xffff4ff4);
 	assert_int_equal(fake_vmcs[GUEST_DR7], 0x400);
+	assert_int_equal(fake_vmcs[GUEST_DEBUGCTL], 0);
 	assert_int_equal(vcpu.event, EVENT(EVENT_EXCEPTION, 1));
 }
 
@@ -352,6 +354,10 @@ static void skip_ends_the_shadow_and_wraps(void **state)
 	assert_int_equal(vcpu.event, EVENT(EVENT_EXCEPTION, 1));
 	assert_int_equal(vcpu.live.dr6, BIT(14));
 	assert_int_equal(fake_vmcs[GUEST_PENDING_DEBUG], 0); /* once, not twice */
+	hv->is_event_queued = false;
+	fake_vmcs[GUEST_DEBUGCTL] = DEBUGCTL_BTF; /* not a branch */
+	vmx_skip(hv, 2);
+	assert_false(hv->is_event_queued);
 }
 
 int main(void)
