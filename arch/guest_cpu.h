@@ -20,7 +20,7 @@ struct guest_msr {
 	u32 first;
 	u32 count;
 	enum guest_msr_write write;
-	u8 slot;                /* of first, where the guest's value is kept; GUEST_MSR_NO_SLOT: reads give initial */
+	u8 slot;                /* of first, where values are kept; GUEST_MSR_NO_SLOT: reads give initial */
 	u64 initial;
 	u64 mask;
 };

@@ -9,17 +9,13 @@
 
 /* SDM 3C 25.4.2 */
 enum { ACTIVE, HALTED, SHUTDOWN, WAIT_FOR_SIPI };
-#define BLOCKED_BY_STI BIT(0)
-#define BLOCKED_BY_MOV_SS BIT(1)
-#define BLOCKED_BY_SMI BIT(2)
-#define BLOCKED_BY_NMI BIT(3)
-#define PENDING_BS BIT(14)
+#define BLOCKING_BY_SMI BIT(2)
 
-static bool is_long(const struct vmx_entry_fields *f) { return f->entry & ENTRY_GUEST_64BIT; }
+static bool is_long(const struct vmx_entry_fields *f) { return f->entry & ENTRY_GUEST_LMA; }
 
 static bool is_injecting(const struct vmx_entry_fields *f, u32 type)
 {
-	return (f->entry_info & INFO_VALID) && info_type(f) == type;
+	return (f->entry_info & EVENT_VALID) && info_type(f) == type;
 }
 
 /* --- 27.3.1.1: control registers, debug registers, MSRs --- */
@@ -36,19 +32,19 @@ static const char *why_control(const struct vmx_entry_fields *f)
 {
 	const u64 cr0 = f->guest.cr0, cr4 = f->guest.cr4;
 	const struct rule rules[] = {
-		{ !is_cr0_good(f), "guest CR0 has a bit that VMX operation does not allow" GUEST_CONTROL },
-		{ (cr0 & CR0_PG) && !(cr0 & CR0_PE), "guest CR0.PG without CR0.PE" GUEST_CONTROL },
+		{ !is_cr0_good(f), "guest CR0 has a bit that VMX operation does not allow" SDM_GUEST_CONTROL },
+		{ (cr0 & CR0_PG) && !(cr0 & CR0_PE), "guest CR0.PG without CR0.PE" SDM_GUEST_CONTROL },
 		{ !is_fixed(cr4, f->cr4_fixed0, f->cr4_fixed1),
-		  "guest CR4 has a bit that VMX operation does not allow" GUEST_CONTROL },
-		{ (cr4 & CR4_CET) && !(cr0 & CR0_WP), "guest CR4.CET without CR0.WP" GUEST_CONTROL },
+		  "guest CR4 has a bit that VMX operation does not allow" SDM_GUEST_CONTROL },
+		{ (cr4 & CR4_CET) && !(cr0 & CR0_WP), "guest CR4.CET without CR0.WP" SDM_GUEST_CONTROL },
 		{ (f->entry & ENTRY_LOAD_DEBUG) && (f->guest.debugctl & ~DEBUGCTL_VALID),
-		  "guest DEBUGCTL has reserved bits" GUEST_CONTROL },
-		{ is_long(f) && !(cr0 & CR0_PG), "IA-32e mode without guest CR0.PG" GUEST_CONTROL },
-		{ is_long(f) && !(cr4 & CR4_PAE), "IA-32e mode without guest CR4.PAE" GUEST_CONTROL },
-		{ !is_long(f) && (cr4 & CR4_PCIDE), "guest CR4.PCIDE outside IA-32e mode" GUEST_CONTROL },
-		{ !is_physical(f, f->guest.cr3), "guest CR3 is beyond this CPU's addresses" GUEST_CONTROL },
+		  "guest DEBUGCTL has reserved bits" SDM_GUEST_CONTROL },
+		{ is_long(f) && !(cr0 & CR0_PG), "IA-32e mode without guest CR0.PG" SDM_GUEST_CONTROL },
+		{ is_long(f) && !(cr4 & CR4_PAE), "IA-32e mode without guest CR4.PAE" SDM_GUEST_CONTROL },
+		{ !is_long(f) && (cr4 & CR4_PCIDE), "guest CR4.PCIDE outside IA-32e mode" SDM_GUEST_CONTROL },
+		{ !is_physical(f, f->guest.cr3), "guest CR3 is beyond this CPU's addresses" SDM_GUEST_CONTROL },
 		{ (f->entry & ENTRY_LOAD_DEBUG) && f->guest.dr7 >> 32,
-		  "guest DR7 has bits above 31" GUEST_CONTROL },
+		  "guest DR7 has bits above 31" SDM_GUEST_CONTROL },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -60,17 +56,17 @@ static const char *why_msrs(const struct vmx_entry_fields *f)
 	const u64 efer = f->guest.efer;
 	const struct rule rules[] = {
 		{ !is_canonical(f, f->guest.sysenter_esp),
-		  "guest SYSENTER_ESP is not canonical" GUEST_CONTROL },
+		  "guest SYSENTER_ESP is not canonical" SDM_GUEST_CONTROL },
 		{ !is_canonical(f, f->guest.sysenter_eip),
-		  "guest SYSENTER_EIP is not canonical" GUEST_CONTROL },
+		  "guest SYSENTER_EIP is not canonical" SDM_GUEST_CONTROL },
 		{ (f->entry & ENTRY_LOAD_PAT) && !vcpu_pat_is_valid(f->guest.pat),
-		  "guest PAT has a reserved memory type" GUEST_CONTROL },
+		  "guest PAT has a reserved memory type" SDM_GUEST_CONTROL },
 		{ has_efer && (efer & ~f->efer_offered),
-		  "guest EFER has bits that this CPU has not" GUEST_CONTROL },
+		  "guest EFER has bits that this CPU has not" SDM_GUEST_CONTROL },
 		{ has_efer && !(efer & EFER_LMA) != !is_long(f),
-		  "guest EFER.LMA is not what the entry control says" GUEST_CONTROL },
+		  "guest EFER.LMA is not what the entry control says" SDM_GUEST_CONTROL },
 		{ has_efer && (f->guest.cr0 & CR0_PG) && !(efer & EFER_LMA) != !(efer & EFER_LME),
-		  "guest EFER.LMA and EFER.LME differ with paging on" GUEST_CONTROL },
+		  "guest EFER.LMA and EFER.LME differ with paging on" SDM_GUEST_CONTROL },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -83,10 +79,10 @@ struct segment_rule {
 	bool is_broken;
 	const char *why[SEG_COUNT];
 };
+#define OF(name, text) "guest " name ": " text SDM_GUEST_SEGMENTS
 #define EACH(text) \
-	{ "guest ES: " text GUEST_SEGMENTS, "guest CS: " text GUEST_SEGMENTS, "guest SS: " text GUEST_SEGMENTS, \
-	  "guest DS: " text GUEST_SEGMENTS, "guest FS: " text GUEST_SEGMENTS, "guest GS: " text GUEST_SEGMENTS, \
-	  "guest LDTR: " text GUEST_SEGMENTS, "guest TR: " text GUEST_SEGMENTS }
+	{ OF("ES", text), OF("CS", text), OF("SS", text), OF("DS", text), OF("FS", text), OF("GS", text), \
+	  OF("LDTR", text), OF("TR", text) }
 
 #define RIGHTS_RESERVED (BITS(11, 8) | BITS(31, 17))
 #define RIGHTS_VIRTUAL_8086 0xf3u
@@ -166,21 +162,21 @@ static const char *why_code_and_stack(const struct vmx_entry_fields *f)
 	const u32 long_and_big = SEG_ATTR_L | SEG_ATTR_DB;
 	const struct rule rules[] = {
 		{ !is_free && (ss->selector & 3) != (cs->selector & 3),
-		  "guest SS and CS have different RPLs" GUEST_SEGMENTS },
+		  "guest SS and CS have different RPLs" SDM_GUEST_SEGMENTS },
 		{ (type & 9) != 9 && !(type == 3 && is_free),
-		  "guest CS: the type is not accessed code" GUEST_SEGMENTS },
-		{ has_ss && stack != 3 && stack != 7, "guest SS: the type is not writable data" GUEST_SEGMENTS },
-		{ type == 3 && dpl_of(cs), "guest CS: a data segment with a DPL other than 0" GUEST_SEGMENTS },
+		  "guest CS: the type is not accessed code" SDM_GUEST_SEGMENTS },
+		{ has_ss && stack != 3 && stack != 7, "guest SS: the type is not writable data" SDM_GUEST_SEGMENTS },
+		{ type == 3 && dpl_of(cs), "guest CS: a data segment with a DPL other than 0" SDM_GUEST_SEGMENTS },
 		{ (type == 9 || type == 11) && dpl_of(cs) != dpl_of(ss),
-		  "guest CS: the DPL is not that of SS" GUEST_SEGMENTS },
+		  "guest CS: the DPL is not that of SS" SDM_GUEST_SEGMENTS },
 		{ (type == 13 || type == 15) && dpl_of(cs) > dpl_of(ss),
-		  "guest CS: the DPL is above that of SS" GUEST_SEGMENTS },
+		  "guest CS: the DPL is above that of SS" SDM_GUEST_SEGMENTS },
 		{ !is_free && dpl_of(ss) != (ss->selector & 3u),
-		  "guest SS: the DPL is not the RPL" GUEST_SEGMENTS },
+		  "guest SS: the DPL is not the RPL" SDM_GUEST_SEGMENTS },
 		{ (type == 3 || !(f->guest.cr0 & CR0_PE)) && dpl_of(ss),
-		  "guest SS: the DPL is not 0 in real mode" GUEST_SEGMENTS },
+		  "guest SS: the DPL is not 0 in real mode" SDM_GUEST_SEGMENTS },
 		{ is_long(f) && (cs->attributes & long_and_big) == long_and_big,
-		  "guest CS: both L and D in IA-32e mode" GUEST_SEGMENTS },
+		  "guest CS: both L and D in IA-32e mode" SDM_GUEST_SEGMENTS },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -191,25 +187,25 @@ static const char *why_system_segments(const struct vmx_entry_fields *f)
 	const struct vcpu_segment *tr = &f->guest.segment[SEG_TR], *ldtr = &f->guest.segment[SEG_LDTR];
 	const bool has_ldtr = is_usable(f, SEG_LDTR);
 	const struct rule rules[] = {
-		{ tr->selector & 4, "guest TR: the selector is of the LDT" GUEST_SEGMENTS },
-		{ has_ldtr && (ldtr->selector & 4), "guest LDTR: the selector is of the LDT" GUEST_SEGMENTS },
-		{ !is_canonical(f, tr->base), "guest TR: the base is not canonical" GUEST_SEGMENTS },
+		{ tr->selector & 4, "guest TR: the selector is of the LDT" SDM_GUEST_SEGMENTS },
+		{ has_ldtr && (ldtr->selector & 4), "guest LDTR: the selector is of the LDT" SDM_GUEST_SEGMENTS },
+		{ !is_canonical(f, tr->base), "guest TR: the base is not canonical" SDM_GUEST_SEGMENTS },
 		{ has_ldtr && !is_canonical(f, ldtr->base),
-		  "guest LDTR: the base is not canonical" GUEST_SEGMENTS },
+		  "guest LDTR: the base is not canonical" SDM_GUEST_SEGMENTS },
 		{ type_of(tr) != 11 && !(type_of(tr) == 3 && !is_long(f)),
-		  "guest TR: the type is not a busy TSS" GUEST_SEGMENTS },
-		{ tr->attributes & SEG_ATTR_S, "guest TR: S is set" GUEST_SEGMENTS },
-		{ !(tr->attributes & SEG_ATTR_P), "guest TR: P is clear" GUEST_SEGMENTS },
-		{ tr->attributes & RIGHTS_RESERVED, "guest TR: the access rights have reserved bits" GUEST_SEGMENTS },
-		{ tr->attributes & SEG_ATTR_UNUSABLE, "guest TR is unusable" GUEST_SEGMENTS },
-		{ !is_granularity_good(tr), "guest TR: limit and G do not fit each other" GUEST_SEGMENTS },
-		{ has_ldtr && type_of(ldtr) != 2, "guest LDTR: the type is not an LDT" GUEST_SEGMENTS },
-		{ has_ldtr && (ldtr->attributes & SEG_ATTR_S), "guest LDTR: S is set" GUEST_SEGMENTS },
-		{ has_ldtr && !(ldtr->attributes & SEG_ATTR_P), "guest LDTR: P is clear" GUEST_SEGMENTS },
+		  "guest TR: the type is not a busy TSS" SDM_GUEST_SEGMENTS },
+		{ tr->attributes & SEG_ATTR_S, "guest TR: S is set" SDM_GUEST_SEGMENTS },
+		{ !(tr->attributes & SEG_ATTR_P), "guest TR: P is clear" SDM_GUEST_SEGMENTS },
+		{ tr->attributes & RIGHTS_RESERVED, "guest TR: the access rights have reserved bits" SDM_GUEST_SEGMENTS },
+		{ tr->attributes & SEG_ATTR_UNUSABLE, "guest TR is unusable" SDM_GUEST_SEGMENTS },
+		{ !is_granularity_good(tr), "guest TR: limit and G do not fit each other" SDM_GUEST_SEGMENTS },
+		{ has_ldtr && type_of(ldtr) != 2, "guest LDTR: the type is not an LDT" SDM_GUEST_SEGMENTS },
+		{ has_ldtr && (ldtr->attributes & SEG_ATTR_S), "guest LDTR: S is set" SDM_GUEST_SEGMENTS },
+		{ has_ldtr && !(ldtr->attributes & SEG_ATTR_P), "guest LDTR: P is clear" SDM_GUEST_SEGMENTS },
 		{ has_ldtr && (ldtr->attributes & RIGHTS_RESERVED),
-		  "guest LDTR: the access rights have reserved bits" GUEST_SEGMENTS },
+		  "guest LDTR: the access rights have reserved bits" SDM_GUEST_SEGMENTS },
 		{ has_ldtr && !is_granularity_good(ldtr),
-		  "guest LDTR: limit and G do not fit each other" GUEST_SEGMENTS },
+		  "guest LDTR: limit and G do not fit each other" SDM_GUEST_SEGMENTS },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -228,8 +224,8 @@ static const char *why_segments(const struct vmx_entry_fields *f)
 	}
 	for (unsigned n = SEG_FS; !why && n <= SEG_GS; n++) {
 		if (!is_canonical(f, f->guest.segment[n].base))
-			why = n == SEG_FS ? "guest FS: the base is not canonical" GUEST_SEGMENTS :
-					    "guest GS: the base is not canonical" GUEST_SEGMENTS;
+			why = n == SEG_FS ? "guest FS: the base is not canonical" SDM_GUEST_SEGMENTS :
+					    "guest GS: the base is not canonical" SDM_GUEST_SEGMENTS;
 	}
 	return why ? why : why_system_segments(f);
 }
@@ -241,20 +237,20 @@ static const char *why_tables_and_rip(const struct vmx_entry_fields *f)
 	const u64 rflags = f->guest.rflags;
 	const bool is_64bit = is_long(f) && (f->guest.segment[SEG_CS].attributes & SEG_ATTR_L);
 	const struct rule rules[] = {
-		{ !is_canonical(f, f->guest.gdtr.base), "guest GDTR: the base is not canonical" GUEST_TABLES },
-		{ !is_canonical(f, f->guest.idtr.base), "guest IDTR: the base is not canonical" GUEST_TABLES },
-		{ f->guest.gdtr.limit >> 16, "guest GDTR: the limit has bits above 15" GUEST_TABLES },
-		{ f->guest.idtr.limit >> 16, "guest IDTR: the limit has bits above 15" GUEST_TABLES },
-		{ !is_64bit && f->guest.rip >> 32, "guest RIP has bits above 31 outside 64-bit mode" GUEST_RIP },
+		{ !is_canonical(f, f->guest.gdtr.base), "guest GDTR: the base is not canonical" SDM_GUEST_TABLES },
+		{ !is_canonical(f, f->guest.idtr.base), "guest IDTR: the base is not canonical" SDM_GUEST_TABLES },
+		{ f->guest.gdtr.limit >> 16, "guest GDTR: the limit has bits above 15" SDM_GUEST_TABLES },
+		{ f->guest.idtr.limit >> 16, "guest IDTR: the limit has bits above 15" SDM_GUEST_TABLES },
+		{ !is_64bit && f->guest.rip >> 32, "guest RIP has bits above 31 outside 64-bit mode" SDM_GUEST_RIP },
 		/* The manual asks for bits above the linear width to be equal, not for a canonical form. */
 		{ is_64bit && f->linear_bits < 64 && f->guest.rip >> f->linear_bits &&
-			  ~f->guest.rip >> f->linear_bits, "guest RIP is not canonical" GUEST_RIP },
-		{ rflags & (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3)), "guest RFLAGS has reserved bits" GUEST_RIP },
-		{ !(rflags & RFLAGS_FIXED), "guest RFLAGS bit 1 is clear" GUEST_RIP },
+			  ~f->guest.rip >> f->linear_bits, "guest RIP is not canonical" SDM_GUEST_RIP },
+		{ rflags & (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3)), "guest RFLAGS has reserved bits" SDM_GUEST_RIP },
+		{ !(rflags & RFLAGS_FIXED), "guest RFLAGS bit 1 is clear" SDM_GUEST_RIP },
 		{ (rflags & RFLAGS_VM) && (is_long(f) || !(f->guest.cr0 & CR0_PE)),
-		  "guest RFLAGS.VM in IA-32e or real mode" GUEST_RIP },
+		  "guest RFLAGS.VM in IA-32e or real mode" SDM_GUEST_RIP },
 		{ is_injecting(f, INFO_EXTERNAL) && !(rflags & RFLAGS_IF),
-		  "an interrupt is injected while guest RFLAGS.IF is clear" GUEST_RIP },
+		  "an interrupt is injected while guest RFLAGS.IF is clear" SDM_GUEST_RIP },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -267,7 +263,7 @@ static bool may_inject(const struct vmx_entry_fields *f)
 	const u32 type = info_type(f), vector = info_vector(f);
 	const bool is_machine_check = type == INFO_EXCEPTION && vector == 18;
 
-	if (!(f->entry_info & INFO_VALID))
+	if (!(f->entry_info & EVENT_VALID))
 		return true;
 	switch (f->guest.activity) {
 	case HALTED:
@@ -290,29 +286,29 @@ static bool has_activity(const struct vmx_entry_fields *f, u32 activity)
 
 static const char *why_activity(const struct vmx_entry_fields *f)
 {
-	const u32 blocked = f->guest.interruptibility, by_insn = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
+	const u32 blocked = f->guest.interruptibility, by_insn = BLOCKING_BY_STI | BLOCKING_BY_MOV_SS;
 	const struct rule rules[] = {
-		{ !has_activity(f, f->guest.activity), "this CPU has no such activity state" GUEST_OTHER },
+		{ !has_activity(f, f->guest.activity), "this CPU has no such activity state" SDM_GUEST_OTHER },
 		{ f->guest.activity == HALTED && dpl_of(&f->guest.segment[SEG_SS]),
-		  "the guest halts at a CPL other than 0" GUEST_OTHER },
+		  "the guest halts at a CPL other than 0" SDM_GUEST_OTHER },
 		{ f->guest.activity != ACTIVE && (blocked & by_insn),
-		  "STI or MOV SS blocks events while the guest is not active" GUEST_OTHER },
-		{ !may_inject(f), "the activity state does not let this event in" GUEST_OTHER },
-		{ blocked >> 5, "the interruptibility state has reserved bits" GUEST_OTHER },
-		{ (blocked & by_insn) == by_insn, "both STI and MOV SS block events" GUEST_OTHER },
-		{ (blocked & BLOCKED_BY_STI) && !(f->guest.rflags & RFLAGS_IF),
-		  "STI blocks events while guest RFLAGS.IF is clear" GUEST_OTHER },
+		  "STI or MOV SS blocks events while the guest is not active" SDM_GUEST_OTHER },
+		{ !may_inject(f), "the activity state does not let this event in" SDM_GUEST_OTHER },
+		{ blocked >> 5, "the interruptibility state has reserved bits" SDM_GUEST_OTHER },
+		{ (blocked & by_insn) == by_insn, "both STI and MOV SS block events" SDM_GUEST_OTHER },
+		{ (blocked & BLOCKING_BY_STI) && !(f->guest.rflags & RFLAGS_IF),
+		  "STI blocks events while guest RFLAGS.IF is clear" SDM_GUEST_OTHER },
 		{ is_injecting(f, INFO_EXTERNAL) && (blocked & by_insn),
-		  "an interrupt is injected while STI or MOV SS blocks it" GUEST_OTHER },
-		{ is_injecting(f, INFO_NMI) && (blocked & BLOCKED_BY_MOV_SS),
-		  "an NMI is injected while MOV SS blocks it" GUEST_OTHER },
+		  "an interrupt is injected while STI or MOV SS blocks it" SDM_GUEST_OTHER },
+		{ is_injecting(f, INFO_NMI) && (blocked & BLOCKING_BY_MOV_SS),
+		  "an NMI is injected while MOV SS blocks it" SDM_GUEST_OTHER },
 		/* Not on all CPUs, says the manual; Tern never does it. */
-		{ is_injecting(f, INFO_NMI) && (blocked & BLOCKED_BY_STI),
-		  "an NMI is injected while STI blocks it" GUEST_OTHER },
-		{ blocked & BLOCKED_BY_SMI, "SMIs are blocked outside SMM" GUEST_OTHER },
-		{ is_injecting(f, INFO_NMI) && (f->pin & PIN_VIRTUAL_NMIS) && (blocked & BLOCKED_BY_NMI),
-		  "an NMI is injected while NMIs are blocked" GUEST_OTHER },
-		{ blocked & BIT(4), "an enclave was interrupted where there are none" GUEST_OTHER },
+		{ is_injecting(f, INFO_NMI) && (blocked & BLOCKING_BY_STI),
+		  "an NMI is injected while STI blocks it" SDM_GUEST_OTHER },
+		{ blocked & BLOCKING_BY_SMI, "SMIs are blocked outside SMM" SDM_GUEST_OTHER },
+		{ is_injecting(f, INFO_NMI) && (f->pin & PIN_VIRTUAL_NMIS) && (blocked & BLOCKING_BY_NMI),
+		  "an NMI is injected while NMIs are blocked" SDM_GUEST_OTHER },
+		{ blocked & BIT(4), "an enclave was interrupted where there are none" SDM_GUEST_OTHER },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -322,16 +318,16 @@ static const char *why_pending(const struct vmx_entry_fields *f)
 {
 	const u64 pending = f->guest.pending_debug;
 	const bool is_stepping = (f->guest.rflags & RFLAGS_TF) && !(f->guest.debugctl & BIT(1));
-	const bool is_waiting = (f->guest.interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) ||
+	const bool is_waiting = (f->guest.interruptibility & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) ||
 				f->guest.activity == HALTED;
 	const struct rule rules[] = {
 		{ pending & (BITS(63, 17) | BIT(15) | BIT(13) | BITS(10, 4)),
-		  "the pending debug exceptions have reserved bits" GUEST_OTHER },
-		{ is_waiting && is_stepping && !(pending & PENDING_BS),
-		  "a single step is due but not pending" GUEST_OTHER },
-		{ is_waiting && !is_stepping && (pending & PENDING_BS),
-		  "a single step is pending but not due" GUEST_OTHER },
-		{ ~f->guest.link_pointer, "the VMCS link pointer is not all ones" GUEST_OTHER },
+		  "the pending debug exceptions have reserved bits" SDM_GUEST_OTHER },
+		{ is_waiting && is_stepping && !(pending & PENDING_DEBUG_BS),
+		  "a single step is due but not pending" SDM_GUEST_OTHER },
+		{ is_waiting && !is_stepping && (pending & PENDING_DEBUG_BS),
+		  "a single step is pending but not due" SDM_GUEST_OTHER },
+		{ ~f->guest.link_pointer, "the VMCS link pointer is not all ones" SDM_GUEST_OTHER },
 	};
 
 	return first_broken(rules, ARRAY_COUNT(rules));
@@ -348,7 +344,7 @@ static const char *why_pdptes(const struct vmx_entry_fields *f)
 		return NULL;
 	for (unsigned i = 0; i < ARRAY_COUNT(f->guest.pdpte); i++) {
 		if ((f->guest.pdpte[i] & 1) && (f->guest.pdpte[i] & reserved))
-			return "a PDPTE of the guest has reserved bits" GUEST_PDPTES;
+			return "a PDPTE of the guest has reserved bits" SDM_GUEST_PDPTES;
 	}
 	return NULL;
 }

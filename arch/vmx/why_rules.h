@@ -3,61 +3,39 @@
 #pragma once
 
 #include "arch/regs.h"
+#include "arch/vmx/vmcs.h"
 #include "arch/vmx/why.h"
 
 /* Sections of the SDM that end a rule's words. */
-#define CONTROLS " (SDM 3C 27.2.1.1)"
-#define EXITS " (SDM 3C 27.2.1.2)"
-#define ENTRIES " (SDM 3C 27.2.1.3)"
-#define HOST_CONTROL " (SDM 3C 27.2.2)"
-#define HOST_SEGMENTS " (SDM 3C 27.2.3)"
-#define HOST_SIZE " (SDM 3C 27.2.4)"
-#define GUEST_CONTROL " (SDM 3C 27.3.1.1)"
-#define GUEST_SEGMENTS " (SDM 3C 27.3.1.2)"
-#define GUEST_TABLES " (SDM 3C 27.3.1.3)"
-#define GUEST_RIP " (SDM 3C 27.3.1.4)"
-#define GUEST_OTHER " (SDM 3C 27.3.1.5)"
-#define GUEST_PDPTES " (SDM 3C 27.3.1.6)"
+#define SDM_CONTROLS " (SDM 3C 27.2.1.1)"
+#define SDM_EXITS " (SDM 3C 27.2.1.2)"
+#define SDM_ENTRIES " (SDM 3C 27.2.1.3)"
+#define SDM_HOST_CONTROL " (SDM 3C 27.2.2)"
+#define SDM_HOST_SEGMENTS " (SDM 3C 27.2.3)"
+#define SDM_HOST_SIZE " (SDM 3C 27.2.4)"
+#define SDM_GUEST_CONTROL " (SDM 3C 27.3.1.1)"
+#define SDM_GUEST_SEGMENTS " (SDM 3C 27.3.1.2)"
+#define SDM_GUEST_TABLES " (SDM 3C 27.3.1.3)"
+#define SDM_GUEST_RIP " (SDM 3C 27.3.1.4)"
+#define SDM_GUEST_OTHER " (SDM 3C 27.3.1.5)"
+#define SDM_GUEST_PDPTES " (SDM 3C 27.3.1.6)"
 
-/* SDM 3C 25.6.1 */
-#define PIN_EXTERNAL_EXITING BIT(0)
-#define PIN_NMI_EXITING BIT(3)
-#define PIN_VIRTUAL_NMIS BIT(5)
+/* Controls and bits that Tern never sets, beside those of vmcs.h (25.6 to 25.8). */
 #define PIN_PREEMPTION_TIMER BIT(6)
-
-/* SDM 3C 25.6.2 */
-#define PRIMARY_TPR_SHADOW BIT(21)
-#define PRIMARY_NMI_WINDOW BIT(22)
 #define PRIMARY_IO_BITMAPS BIT(25)
 #define PRIMARY_TRAP_FLAG BIT(27)
-#define PRIMARY_MSR_BITMAPS BIT(28)
-#define PRIMARY_SECONDARY BIT(31)
 #define SECONDARY_APIC_ACCESSES BIT(0)
-#define SECONDARY_EPT BIT(1)
 #define SECONDARY_X2APIC BIT(4)
-#define SECONDARY_VPID BIT(5)
-#define SECONDARY_UNRESTRICTED BIT(7)
 #define SECONDARY_APIC_REGISTERS BIT(8)
 #define SECONDARY_INTERRUPT_DELIVERY BIT(9)
-#define SECONDARY_PML BIT(17)
-#define SECONDARY_TSC_SCALING BIT(25)
-
-/* SDM 3C 25.7.1, 25.8.1 */
-#define EXIT_HOST_64BIT BIT(9)
-#define EXIT_LOAD_PAT BIT(19)
-#define EXIT_LOAD_EFER BIT(21)
 #define EXIT_SAVE_PREEMPTION_TIMER BIT(22)
-#define ENTRY_LOAD_DEBUG BIT(2)
-#define ENTRY_GUEST_64BIT BIT(9)
 #define ENTRY_TO_SMM BIT(10)
 #define ENTRY_DEACTIVATE_DUAL BIT(11)
-#define ENTRY_LOAD_PAT BIT(14)
-#define ENTRY_LOAD_EFER BIT(15)
-
-/* SDM 3C 25.8.3 */
-#define INFO_ERROR_CODE BIT(11)
 #define INFO_RESERVED BITS(30, 12)
-#define INFO_VALID BIT(31)
+#define BASIC_ANY_ERROR_CODE BIT(56) /* SDM 3D A.1 */
+#define MISC_ZERO_LENGTH BIT(30)     /* SDM 3D A.6 */
+
+/* Types of injected events, 25.8.3; enum event_type has those that Tern injects. */
 enum {
 	INFO_EXTERNAL = 0,
 	INFO_NMI = 2,
@@ -67,9 +45,6 @@ enum {
 	INFO_SOFTWARE_EXCEPTION = 6,
 	INFO_OTHER = 7,
 };
-
-#define BASIC_ANY_ERROR_CODE BIT(56) /* SDM 3D A.1 */
-#define MISC_ZERO_LENGTH BIT(30) /* SDM 3D A.6 */
 
 struct rule {
 	bool is_broken;
