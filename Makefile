@@ -9,7 +9,8 @@
 # make layouts  record the layout of state that migrates, after thinking about versions
 # make unit-X   one host test; also: objects files guests clean
 #
-# V=1 shows commands. CC=clang builds in build-clang/. FILES="a NAME=b" go into the image or archive.
+# V=1 shows commands. CC=clang builds in build-clang/. FILES="a NAME=b" go into the image or archive,
+# ROOM=256 leaves as many MiB free in the image.
 
 CC := gcc
 LD := ld
