@@ -245,9 +245,9 @@ pass = @printf '  %-7s %s\n' PASS $(1)
 CODE := $(shell find kernel arch net vmm migrate boot -name '*.[chS]' 2>/dev/null)
 HEADERS := $(filter-out net/port/% boot/efi.h,$(filter %.h,$(CODE)))
 LAYOUT_ENV = CC='$(HOST_CC)' CFLAGS='$(CFLAGS) $(vmm_CFLAGS)'
-CHECKS := check-layers check-vendors check-headers check-layout check-devices check-xmm check-harden $(if $(shell command -v clang),check-clang)
+CHECKS := check-layers check-vendors check-headers check-unused check-layout check-devices check-xmm check-harden $(if $(shell command -v clang),check-clang)
 
-.PHONY: $(CHECKS) check-unused check-units check layouts
+.PHONY: $(CHECKS) check-units check layouts
 check-layers:
 	@tools/layers $(CODE)
 	$(call pass,"layers: includes follow the folders' order")
