@@ -364,6 +364,7 @@ static void a_full_log_is_one_exit_and_loses_nothing(void **state)
 	track_stop(&vm);
 	run_once(&vcpus[0]);
 	assert_false(fake_vcpu(vcpus[0].hv)->is_logging);
+	assert_false(vm.gmem.track.is_logging);
 }
 
 /* What is not armed is dirty already, and so never in the log. */
@@ -371,6 +372,10 @@ static void large_pages_do_not_fill_the_log(void **state)
 {
 	(void)state;
 	assert_int_equal(track_use("log"), 0);
+	/* Nor is what was armed once. */
+	assert_int_equal(track_start(&vm), 0);
+	arm_all();
+	track_stop(&vm);
 	assert_int_equal(track_start(&vm), 0);
 	assert_int_equal(track_arm(&vm, 0), 0);
 	gmem_flush_vcpus(&vm);
