@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import re
 import socket
 import time
 
@@ -123,6 +124,8 @@ def read_vga(monitor):
     width, height, pixels = monitor.picture()
     if height != 25 * HEIGHT or cells != monitor.memory(0xb8000, len(cells)):
         return [] # before there is a mode, or in the middle of a change: again
+    if not re.search(rb"Tern (\d|panic)", cells[::2]):
+        return [] # firmware's text, under its cursor
     looks, step = {}, width // 80
     for index in range(80 * 25):
         look = cell_at(pixels, width, index % 80 * step, index // 80 * HEIGHT, (step, HEIGHT))

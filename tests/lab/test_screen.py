@@ -11,7 +11,7 @@ from picture import Monitor, Page
 VGA = ["-device", "VGA"]
 COM1, COM2 = ("-serial", "chardev:com1"), ("-serial", "chardev:com2")
 PAGE = ("Tern ", "host1", "10.77.0.1", "link up", "AMD-V: guests can run", "serial port com1 (0x3f8), 115200 baud")
-BOTH = pytest.mark.parametrize("boot, kind", (("uefi", "framebuffer"), ("pvh", "vga")))
+BOTH = pytest.mark.parametrize("boot, kind", (("uefi", "framebuffer"), ("bios", "vga")))
 
 
 def equip(lab, extra=(), without=(), has_prompt=True):
