@@ -15,8 +15,8 @@ struct listener {
 };
 
 /*
- * Listens, to one network or with NETWORK_ANY to all, with accept and context for the owner; lwIP calls on_connection with the listener as
- * its argument. Never closed. 0 or negative errno.
+ * Listens, to one network or with NETWORK_ANY to all, with accept and context for the owner;
+ * lwIP calls on_connection with the listener as its argument. Never closed. 0 or negative errno.
  */
 int listener_open(int network, u16 port, tcp_accept_fn on_connection,
 		  void (*accept)(struct stream *stream, void *context), void *context);

@@ -27,6 +27,7 @@
 #include "net/plan.h"
 #include "net/services.h"
 #include "net/stream.h"
+#include "net/watch.h"
 #include "net/wire_mss.h"
 
 #include "lwip/etharp.h"
@@ -43,7 +44,6 @@
 #define BUSY_POLL_NS (50 * NS_PER_US) /* a card without interrupt, while frames come */
 #define IDLE_POLL_NS NS_PER_MS
 #define BUSY_NS (5 * NS_PER_MS)
-#define STUCK_NS (2 * NS_PER_SEC)
 
 _Static_assert(sizeof(struct pbuf_custom) <= sizeof(((struct nic_buffer *)0)->stack),
 	       "struct pbuf_custom must fit in the holder's words of a buffer");
@@ -62,9 +62,8 @@ static int migration_network = NETWORK_ANY;
 static struct card {
 	struct nic *nic;
 	u64 last_frame_ns;
-	u64 tx_done, tx_moved_ns; /* when the card was last seen to send, or to have nothing to */
-	bool is_up;
-	bool is_tx_armed;         /* its interrupt will tell when a full ring has room */
+	struct watch watch;
+	bool is_tx_armed; /* its interrupt will tell when a full ring has room */
 } cards[NIC_COUNT_MAX];
 static unsigned card_count;
 
@@ -272,58 +271,11 @@ static void tick(struct timer *timer)
 		tcp_timer_needed();
 }
 
-static void watch_link(struct card *card)
-{
-	bool is_up = card->nic->ops->is_link_up(card->nic);
-
-	if (is_up == card->is_up)
-		return;
-	card->is_up = is_up;
-	log_info("%s: link %s", card->nic->name, is_up ? "up" : "down");
-	for (unsigned i = 0; i < link_count; i++) {
-		if (links[i].nic != card->nic)
-			continue;
-		/* lwIP tells the neighbours our address when a link comes up. */
-		if (is_up)
-			netif_set_link_up(&links[i].netif);
-		else
-			netif_set_link_down(&links[i].netif);
-	}
-}
-
-/*
- * A card that has frames and sends none (no cable, or a fault) holds streams' memory: a reset
- * lets go of it, and TCP sends again.
- */
-static void watch_sending(struct card *card)
-{
-	struct nic *nic = card->nic;
-	u64 now = clock_now_ns();
-	int err;
-
-	nic->ops->reclaim(nic);
-	if (nic->tx_done == nic->tx_queued || nic->tx_done != card->tx_done || !nic->ops->restart) {
-		card->tx_done = nic->tx_done;
-		card->tx_moved_ns = now;
-	}
-	if (now - card->tx_moved_ns < STUCK_NS)
-		return;
-	card->tx_moved_ns = now;
-	err = nic->ops->restart(nic);
-	if (err)
-		log_error("%s: sends nothing, and cannot be reset: %s", nic->name, errno_name(err));
-	else
-		log_warn("%s: has sent nothing for %u s%s: reset", nic->name, (unsigned)(STUCK_NS / NS_PER_SEC),
-			 card->is_up ? "" : ", its link is down");
-}
-
 static void arp_tick(struct timer *timer)
 {
 	etharp_tmr();
-	for (unsigned i = 0; i < card_count; i++) {
-		watch_link(&cards[i]);
-		watch_sending(&cards[i]);
-	}
+	for (unsigned i = 0; i < card_count; i++)
+		watch_card(&cards[i].watch, cards[i].nic);
 	if (stream_count() > 0)
 		service_wake(); /* a stream may be waiting for a card to let go of its ring */
 	net_kick();
@@ -454,8 +406,7 @@ static int card_start(struct card *card, struct nic *nic, const struct net_plan 
 		nic->mtu = MAX(nic->mtu, plan[i].mtu);
 		nic->can_cut = nic->can_cut && !plan[i].is_cut_by_tern;
 	}
-	card->is_up = true;
-	card->tx_moved_ns = clock_now_ns();
+	watch_start(&card->watch, nic);
 	return nic->ops->start(nic);
 }
 

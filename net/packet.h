@@ -99,7 +99,7 @@ struct packet {
  */
 enum packet_kind packet_parse(const u8 *frame, u32 there, u32 total, struct packet *out);
 
-/* Sum of the pseudo header (of the IP header at ip) for so many bytes of TCP, header and payload; RFC 9293 3.1. */
+/* Sum of the pseudo header, by the IP header, for so many bytes of TCP header and payload; RFC 9293 3.1. */
 u32 packet_pseudo_sum(const u8 *ip, u32 tcp_total);
 
 /* Writes the IPv4 header's checksum. */

@@ -289,7 +289,7 @@ int net_plan_migration(const struct net_plan *plan, unsigned count)
 			     "write address= in [nic %s]", name, name);
 		return NETWORK_NONE;
 	}
-	SECTION_WARN(host_section, "migration_nic", "migration_nic=%s is neither a [nic] section in use nor a card: no "
-		     "guest can be moved; \"net show\" lists the networks", name);
+	SECTION_WARN(host_section, "migration_nic", "migration_nic=%s is neither a [nic] section in use nor a card: "
+		     "no guest can be moved; \"net show\" lists the networks", name);
 	return NETWORK_NONE;
 }

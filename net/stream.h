@@ -57,7 +57,8 @@ struct stream *stream_connect_by(int network, struct stream_address peer, u32 ti
  * Listens, to one network only or to all; accept() is called for each new stream and sets its
  * events with stream_set_events or closes it. 0 or negative errno.
  */
-int stream_listen_on(int network, u16 port, void (*accept)(struct stream *stream, void *context), void *context);
+int stream_listen_on(int network, u16 port, void (*accept)(struct stream *stream, void *context),
+		     void *context);
 
 static inline struct stream *stream_connect(struct stream_address peer, u32 timeout_ms,
 					    const struct stream_events *events, void *context)

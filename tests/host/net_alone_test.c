@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The network of a host without a card: whoever wants to connect is told so, at once. */
 /* SOURCES: net/net.c net/stream.c net/inbox.c net/listener.c net/nic.c net/gso.c net/gro.c net/packet.c
-   net/checksum.c net/wire_mss.c net/plan.c
+   net/checksum.c net/wire_mss.c net/plan.c net/watch.c
    net/address.c net/port/sys.c kernel/heap.c kernel/page.c kernel/page_map.c kernel/timer.c kernel/clock.c
    kernel/sched.c kernel/config.c kernel/log.c kernel/fmt.c kernel/str.c kernel/panic.c kernel/errno.c
    third_party/lwip/src/core/def.c third_party/lwip/src/core/inet_chksum.c third_party/lwip/src/core/init.c

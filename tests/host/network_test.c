@@ -5,7 +5,7 @@
  * ring is waited for by interrupt.
  */
 /* SOURCES: net/net.c net/stream.c net/inbox.c net/listener.c net/nic.c net/gso.c net/gro.c net/packet.c
-   net/checksum.c net/wire_mss.c net/plan.c
+   net/checksum.c net/wire_mss.c net/plan.c net/watch.c
    net/address.c net/port/sys.c kernel/heap.c kernel/page.c kernel/page_map.c kernel/timer.c kernel/clock.c
    kernel/sched.c kernel/config.c kernel/log.c kernel/fmt.c kernel/str.c kernel/panic.c kernel/errno.c
    third_party/lwip/src/core/def.c third_party/lwip/src/core/inet_chksum.c third_party/lwip/src/core/init.c
@@ -50,6 +50,19 @@ static bool card_has_room(struct nic *nic, unsigned frames, unsigned pieces, u32
 	return nic && frames && pieces < 1000 && bytes < MIB && !is_full;
 }
 
+static void *stuck; /* what a card that does not send keeps */
+static bool is_stuck;
+static unsigned restarts;
+
+static int card_restart(struct nic *nic)
+{
+	restarts++;
+	nic->tx_done++;
+	nic->on_sent(nic, stuck);
+	is_stuck = false;
+	return 0;
+}
+
 static bool is_armed_for_room, is_to_fill;
 
 /* is_to_fill: the ring becomes full when it has just been found to have room. */
@@ -71,7 +84,9 @@ static void card_send(struct nic *nic, const struct nic_frame *frame)
 	memcpy(to->data, frame->header, frame->header_bytes);
 	if (frame->piece_count)
 		memcpy(to->data + frame->header_bytes, frame->piece[0].data, MIN(frame->piece[0].bytes, 100u));
-	if (frame->owner) {
+	if (frame->owner && is_stuck) {
+		stuck = frame->owner;
+	} else if (frame->owner) {
 		nic->tx_done++;
 		nic->on_sent(nic, frame->owner);
 	}
@@ -101,6 +116,7 @@ static unsigned card_receive(struct nic *nic, unsigned budget)
 static const struct nic_ops card_ops = {
 	.driver = "fake",
 	.start = card_start,
+	.restart = card_restart,
 	.has_room = card_has_room,
 	.send = card_send,
 	.kick = card_nothing,
@@ -349,6 +365,34 @@ static void a_full_ring_is_waited_for_by_interrupt(void **state)
 	turns();
 }
 
+static void a_card_that_sends_nothing_is_reset(void **state)
+{
+	struct stream *stream;
+
+	(void)state;
+	learn_neighbour(0x0a4d0001, -1);
+	stream = stream_connect((struct stream_address){ 0x0a4d0009, 7 }, 1000, &events, NULL);
+	accept_connection();
+	is_stuck = true;
+	assert_int_equal(stream_send(stream, "x", 1), 0);
+	turns();
+	stream_abort(stream);
+	turns();
+	/* The card may still read the stream's bytes, so they stay. */
+	assert_int_equal(stream_count(), 1);
+	for (unsigned ms = 0; ms < 1900; ms += 100) {
+		fake_tsc += 100 * NS_PER_MS;
+		turns();
+	}
+	assert_int_equal(restarts, 0);
+	for (unsigned ms = 0; ms < 600; ms += 100) {
+		fake_tsc += 100 * NS_PER_MS;
+		turns();
+	}
+	assert_int_equal(restarts, 1);
+	assert_int_equal(stream_count(), 0);
+}
+
 static void a_link_that_is_down_is_no_way(void **state)
 {
 	(void)state;
@@ -396,6 +440,7 @@ int main(void)
 		cmocka_unit_test(no_network_is_no_way),
 		cmocka_unit_test(what_the_card_cuts_has_the_tag_in_its_header),
 		cmocka_unit_test(a_full_ring_is_waited_for_by_interrupt),
+		cmocka_unit_test(a_card_that_sends_nothing_is_reset),
 		cmocka_unit_test(a_link_that_is_down_is_no_way),
 	};
 
