@@ -49,6 +49,40 @@ guest guest_fills
 	jb 1b
 	hlt
 
+/* What the guest changes in CR0 and CR4 it reads back, whatever the CPU really has there. */
+guest guest_controls
+	mov %cr0, %rbx
+	mov %rbx, %rax
+	or $0x40000000, %rax		/* CD */
+	and $~0x20, %rax		/* NE */
+	mov %rax, %cr0
+	mov %cr0, %rsi
+	mov %rbx, %cr0
+	mov %cr0, %rdi
+	mov %cr4, %rax
+	xor $0x40, %rax			/* MCE */
+	mov %rax, %cr4
+	mov %cr4, %r8
+	hypercall
+
+	.code32
+guest guest_pae
+	incl 0x204000
+	mov 0x204000, %ecx
+	out %al, $0x80
+	mov %cr3, %eax
+	mov %eax, %cr3
+	jmp guest_pae
+
+	.code16
+guest guest_real
+	push %cs
+	pop %bx
+	add $1, %cx
+	out %al, $0x80
+	jmp guest_real
+	.code64
+
 guest guest_exits
 	mov $0x55, %al
 	out %al, $0x80
