@@ -74,7 +74,7 @@ static void mark(struct track *track, u64 index)
 
 void track_mark(struct track *track, u64 index)
 {
-	/* The write must be seen by whoever starts tracking after this look; x86 lets a load overtake it. */
+	/* Whoever starts tracking after this look must see the write; x86 lets a load overtake it. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&track->is_on, __ATOMIC_RELAXED))
 		mark(track, index);
@@ -131,7 +131,10 @@ static void collect_marks(struct collection *collection) { take_marks(collection
 
 /* --- log --- */
 
-static const char *log_lacks(void) { return hv->limits.has_dirty_log ? NULL : "the CPU keeps no log of dirtied pages"; }
+static const char *log_lacks(void)
+{
+	return hv->limits.has_dirty_log ? NULL : "the CPU keeps no log of dirtied pages";
+}
 
 static void log_start(struct vm *vm)
 {
@@ -188,12 +191,13 @@ static void collect_bits(struct collection *collection)
 {
 	struct gmem *gmem = collection->gmem;
 	u64 low_bytes = MIN(gmem->ram_bytes, GMEM_LOW_MAX);
+	u64 high_bytes = gmem->ram_bytes - low_bytes;
+	u64 *entries = &gmem->track.cost.entries;
 
-	gmem->track.cost.entries += nested_harvest(&gmem->nested, GPA(0), low_bytes, found_dirty_bit, collection);
-	if (gmem->ram_bytes > low_bytes)
-		gmem->track.cost.entries += nested_harvest(&gmem->nested, GPA(GMEM_HIGH_BASE),
-							   gmem->ram_bytes - low_bytes, found_dirty_bit,
-							   collection);
+	*entries += nested_harvest(&gmem->nested, GPA(0), low_bytes, found_dirty_bit, collection);
+	if (high_bytes)
+		*entries += nested_harvest(&gmem->nested, GPA(GMEM_HIGH_BASE), high_bytes, found_dirty_bit,
+					   collection);
 	take_marks(collection, collection_add);
 }
 
@@ -274,7 +278,8 @@ void track_init(const char *wanted)
 		return;
 	switch (track_use(wanted)) {
 	case -EINVAL:
-		log_warn("tern.conf: dirty_tracking=%s: it is log, bits or protect; %s is used", wanted, chosen->name);
+		log_warn("tern.conf: dirty_tracking=%s: it is log, bits or protect; %s is used", wanted,
+			 chosen->name);
 		break;
 	case -EOPNOTSUPP:
 		log_warn("tern.conf: dirty_tracking=%s: %s; %s is used", wanted, method_named(wanted)->lacks(),
@@ -283,8 +288,16 @@ void track_init(const char *wanted)
 	}
 }
 
-const char *track_method_nth(unsigned index) { return index < ARRAY_COUNT(methods) ? methods[index].name : NULL; }
-const char *track_method_name(const struct track *track) { return track->method ? track->method->name : "none"; }
+const char *track_method_nth(unsigned index)
+{
+	return index < ARRAY_COUNT(methods) ? methods[index].name : NULL;
+}
+
+const char *track_method_name(const struct track *track)
+{
+	return track->method ? track->method->name : "none";
+}
+
 const char *track_chosen_name(void) { return chosen ? chosen->name : "none"; }
 const char *track_chosen_why(void) { return chosen_why; }
 
@@ -336,7 +349,7 @@ static void disarm_all(struct gmem *gmem)
 {
 	u64 *armed = gmem->track.armed, chunks = gmem->page_count / CHUNK_PAGES;
 
-	for (u64 chunk = bitmap_next(armed, chunks, 0); chunk < chunks; chunk = bitmap_next(armed, chunks, chunk + 1)) {
+	for (u64 chunk = 0; (chunk = bitmap_next(armed, chunks, chunk)) < chunks; chunk++) {
 		nested_disarm(&gmem->nested, page_gpa(gmem, chunk * CHUNK_PAGES));
 		bitmap_clear(armed, chunk);
 	}

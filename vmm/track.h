@@ -31,7 +31,10 @@ struct track_cost {
 	u64 dirty_pages;  /* reported */
 };
 
-/* A part of struct gmem. gmem->lock guards all but marks, mark_groups and is_on. */
+/*
+ * A part of struct gmem. gmem->lock guards armed and, unless a log is kept, cost; the rest is
+ * read and written by atomics.
+ */
 struct track {
 	const struct track_method *method; /* of the last tracking */
 	u64 *marks;             /* bitmap by page index: written, and not collected yet */
@@ -47,7 +50,7 @@ void track_init(const char *wanted);
 /* The host's method, and why it is that one: what the CPU lacks for a better one. */
 const char *track_chosen_name(void);
 const char *track_chosen_why(void);
-/* From the next track_start on. -EINVAL: no such method; -EOPNOTSUPP: the CPU lacks it. Nothing changes then. */
+/* From the next track_start on. -EINVAL: no such method, -EOPNOTSUPP: the CPU lacks it; nothing changes. */
 int track_use(const char *name);
 /* The index-th name, whether the CPU has it or not; NULL at the end. */
 const char *track_method_nth(unsigned index);
@@ -74,5 +77,8 @@ void track_stop(struct vm *vm);
 
 /* The vCPU has just left the guest; on its CPU, before anybody may see that it has. */
 void track_left_guest(struct vcpu *vcpu);
-/* A nested fault in RAM: true if it was the first write to a page, which may be written now. No gmem lock held. */
+/*
+ * A nested fault in RAM: true if it was the first write to a watched page, which may be written from
+ * now on. gmem->lock not held.
+ */
 bool track_fault(struct vm *vm, gpa_t gpa);
