@@ -71,14 +71,14 @@ def volume_parts(files, core):
 
 
 def volume_mib(parts, room_mib):
-    content = sum(size_of(data) for data in parts.values()) * 101 // 100 // MIB + 2
+    content = sum(size_of(data) for data in parts.values()) * 102 // 100 // MIB + 2  # two FATs, ends of clusters
     return max(content + room_mib, FAT32_MIN_MIB)
 
 
 def fill_volume(image, at, mib, parts):
     """Formats the volume of that size at byte `at` of the image file, and copies the parts."""
     target = f"{image}@@{at}"
-    cluster = 1 if mib < 512 else 8
+    cluster = 1 if mib < 300 else 8  # in blocks; FAT32 needs 65525 of them
     run("mformat", "-i", target, "-F", "-c", cluster, "-T", mib * 2048, "-H", at // 512, "-v", "TERN",
         "-N", "5445524e", "::")
     run("mmd", "-i", target, "::EFI", "::EFI/BOOT", "::boot", "::tern")
