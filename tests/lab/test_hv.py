@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Parts of Tern alone on an emulated machine (tests/bare), and the emulator's nested walk with them."""
+import re
 import subprocess
 import time
 
@@ -28,10 +29,11 @@ def lines_in_bochs(lab, image, vendor, cpus, seconds=300):
     """The same in Bochs."""
     lab.boot_core(vendor, f"bare/{image}", cpus)
     end = time.monotonic() + seconds
-    while "\nDONE " not in lab.host(1).log() and lab.host(1).is_alive() and time.monotonic() < end:
+    done = None
+    while not done and lab.host(1).is_alive() and time.monotonic() < end:
         time.sleep(0.2)
-    time.sleep(0.5)     # for the rest of the last line
-    return [line.strip() for line in lab.host(1).log().splitlines()]
+        done = re.search(r"(?m)^DONE .*\n", lab.host(1).log())     # Tern's shell comes after it
+    return [line.strip() for line in lab.host(1).log()[:done.end() if done else None].splitlines()]
 
 
 def check_passed(lines):
