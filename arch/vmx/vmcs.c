@@ -35,7 +35,10 @@ void vmx_give(struct vmx_vcpu *vcpu)
 		cpu->current = NULL;
 }
 
-/* RSP and RIP are entry.S's. Exits set the limits of GDTR and IDTR to FFFFH (SDM 3C 28.5.2); nothing in Tern goes by them. */
+/*
+ * RSP and RIP are entry.S's. Exits set the limits of GDTR and IDTR to FFFFH (SDM 3C 28.5.2); nothing
+ * in Tern goes by them.
+ */
 void vmx_write_host_state(struct vmx_vcpu *vcpu)
 {
 	const struct percpu *percpu = this_percpu();

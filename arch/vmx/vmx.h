@@ -121,7 +121,7 @@ void vmx_exit_exception(struct vmx_vcpu *vcpu, struct hv_exit *exit);
 
 /* exit.c: VMCS to struct hv_exit. */
 void vmx_exit_decode(struct vmx_vcpu *vcpu, struct hv_exit *exit);
-/* failure.c: an entry that did not reach the guest, where result is not VMX_OK; or by its basic exit reason. */
+/* failure.c: an entry that did not reach the guest: where result is not VMX_OK, or by its basic reason. */
 void vmx_exit_not_entered(struct vmx_vcpu *vcpu, enum vmx_result result, struct hv_exit *exit);
 void vmx_exit_entry_failed(struct vmx_vcpu *vcpu, u32 reason, struct hv_exit *exit);
 /* cr.c: MOV to CR0 or CR4 that touches what is owned. */
@@ -151,7 +151,7 @@ bool vmx_state_cover(unsigned index, struct state_cover *cover);
 /* ept.c */
 extern const struct nested_format vmx_nested_format;
 u64 vmx_ept_pointer(const struct nested *nested);
-/* The four entries that CR3 points to in PAE paging, which VM entry takes from the VMCS (SDM 3C 27.3.2.4). */
+/* The four entries that CR3 points to in PAE paging: VM entry takes them from the VMCS (SDM 3C 27.3.2.4). */
 void vmx_load_pdptes(const struct vmx_vcpu *vcpu, u64 cr3);
 
 /*

@@ -170,7 +170,8 @@ static void msrs_of_the_back_end(void **state)
 	wrmsr_gives(MSR_DEBUGCTL, 0x4003);
 	assert_int_equal(fake_vmcs[GUEST_DEBUGCTL], DEBUGCTL_BTF);
 	wrmsr_gives(0x12345, BIT(40) | 7);
-	assert_true(last.reason == HV_EXIT_MSR_WRITE && last.msr.index == 0x12345 && last.msr.value == (BIT(40) | 7));
+	assert_true(last.reason == HV_EXIT_MSR_WRITE && last.msr.index == 0x12345);
+	assert_int_equal(last.msr.value, BIT(40) | 7);
 	vcpu.hv.gpr[RCX] = MSR_PAT;
 	decode(EXIT_RDMSR, 0);
 	assert_int_equal(vcpu.hv.gpr[RAX], 0x10406);
@@ -306,7 +307,8 @@ static void nothing_stale_is_entered_with(void **state)
 	u16 first;
 
 	(void)state;
-	vmx_controls = (struct vmx_controls){ .has_vpid = true, .has_invept_single = true, .has_invvpid_single = true };
+	vmx_controls = (struct vmx_controls){ .has_vpid = true, .has_invept_single = true,
+					      .has_invvpid_single = true };
 	fake_cpu = 0;
 	vmx_tlb_reset();
 	fake_cpu = 1;
