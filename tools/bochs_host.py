@@ -14,7 +14,6 @@ emulator up, as with QEMU.
 """
 import argparse
 import ctypes
-import os
 import selectors
 import signal
 import socket
@@ -25,7 +24,7 @@ from pathlib import Path
 # What the lab calls a CPU, and the model of Bochs that has what Tern needs.
 MODELS = {"intel": "corei7_skylake_x", "ryzen": "ryzen"}
 
-# The Debian package names; the first that is there.
+# Where Debian's packages put them; the first that is there.
 BIOS = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/BIOS-bochs-legacy")
 VGA_BIOS = ("/usr/share/bochs/VGABIOS-lgpl-latest", "/usr/share/bochs/VGABIOS-lgpl-latest.bin",
             "/usr/share/vgabios/vgabios.bin")
@@ -43,6 +42,9 @@ def first_file(paths, package):
 def bochsrc(args, ports):
     """Bochs' configuration. ips is the TSC's rate: how fast the machine is in its own time."""
     folder = Path(args.folder)
+    # Its AMD-V reports each intercepted port as an error; its VT-x only what is one, such as a failed entry.
+    errors = "report, cpu0=ignore" if args.model == MODELS["ryzen"] else "report"
+    # rfb is the display that wants neither a terminal nor a window; nobody has to connect to it.
     lines = [
         f"cpu: model={args.model}, count={args.cpus}, ips={args.ips}, reset_on_triple_fault=1",
         f"memory: guest={args.mem}, host={args.mem}",
@@ -54,11 +56,10 @@ def bochsrc(args, ports):
         f"clock: sync={args.sync}, time0=utc",
         f"log: {folder}/bochs.log",
         "panic: action=fatal",
-        "error: action=report" + (", cpu0=ignore" if args.model == "ryzen" else ""),
+        f"error: action={errors}",
         "info: action=ignore",
     ]
     lines += [f"com{n}: enabled=1, mode=socket-client, dev=localhost:{port}" for n, port in ports.items()]
-    lines += args.option or []
     if args.net:
         lines.append(f"e1000: enabled=1, mac={args.mac}, ethmod=socket, ethdev={args.net}")
     return "\n".join(lines) + "\n"
@@ -185,8 +186,11 @@ def start(args, ports):
     config = folder / "bochsrc"
     config.write_text(bochsrc(args, {n: port.number for n, port in ports.items()}))
     with open(folder / "bochs.out", "wb") as out:
-        process = subprocess.Popen(["bochs", "-q", "-f", str(config)], stdin=subprocess.PIPE, stdout=out,
-                                   stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        try:
+            process = subprocess.Popen(["bochs", "-q", "-f", str(config)], stdin=subprocess.PIPE, stdout=out,
+                                       stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        except FileNotFoundError:
+            raise SystemExit("Bochs is not installed: run tools/setup intel")
     # Debian builds Bochs with its debugger, which waits for "continue"; a machine that stops is over.
     process.stdin.write(b"c\nq\n")
     process.stdin.close()
@@ -218,7 +222,6 @@ def main():
     parser.add_argument("--ips", type=int, default=50_000_000, help="instructions in a second of the machine's time")
     parser.add_argument("--sync", default="none", choices=("none", "slowdown", "realtime", "both"))
     parser.add_argument("--net", type=int, help="UDP port of its wire; it sends to the next one")
-    parser.add_argument("--option", action="append", help="a further line for Bochs' configuration")
     parser.add_argument("--mac", default="52:54:00:4d:00:01")
     return run(parser.parse_args())
 
