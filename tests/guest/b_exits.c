@@ -11,13 +11,7 @@ static void nothing(void) { barrier(); }
 static void exit_cpuid(void) { cpuid(0, 0); }
 static void exit_port(void) { in8(PORT_UNCLAIMED); }
 static void exit_apic_msr(void) { rdmsr(0x1b); }
-
-static void exit_hypercall(void)
-{
-	u64 result = HYPERCALL_UNKNOWN;
-
-	__asm__ volatile("vmmcall" : "+a"(result) : : "memory");
-}
+static void exit_hypercall(void) { hypercall(HYPERCALL_UNKNOWN); }
 
 static u64 batch_cycles(void (*act)(void))
 {

@@ -3,17 +3,6 @@
 #include "vmm/selftest/lib.h"
 
 #define KVM_ENOSYS 1000
-#define INTEL_ECX 0x6c65746eu /* "ntel", the end of "GenuineIntel" */
-
-/* Each vendor has its own instruction; which one, the guest learns from CPUID. */
-static u64 hypercall(u64 number)
-{
-	if (cpuid(0, 0).ecx == INTEL_ECX)
-		__asm__ volatile("vmcall" : "+a"(number) : : "memory");
-	else
-		__asm__ volatile("vmmcall" : "+a"(number) : : "memory");
-	return number;
-}
 
 static volatile u64 undefined_count;
 
