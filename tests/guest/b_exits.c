@@ -3,7 +3,7 @@
  * What an exit costs the guest, in its own TSC's cycles: prints "COST kind cycles" for each
  * kind, the least mean of a few batches. Under an emulator these are not hardware's cycles.
  */
-#include "vmm/selftest/lib.h"
+#include "tests/guest/hypercall.h"
 
 enum { BATCHES = 8, BATCH = 2000, PORT_UNCLAIMED = 0x2e0, HYPERCALL_UNKNOWN = 0x7fff };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Instructions that leave the guest for good reason: hypercalls, cache control, what is not offered. */
-#include "vmm/selftest/lib.h"
+#include "tests/guest/hypercall.h"
 
 #define KVM_ENOSYS 1000
 

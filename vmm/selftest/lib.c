@@ -91,21 +91,6 @@ void expect_range(const char *name, u64 low, u64 high, u64 got)
 	print("\n");
 }
 
-#define INTEL_ECX 0x6c65746eu /* "ntel", the end of "GenuineIntel" */
-
-u64 hypercall(u64 number)
-{
-	static u32 vendor;
-
-	if (!vendor)
-		vendor = cpuid(0, 0).ecx;
-	if (vendor == INTEL_ECX)
-		__asm__ volatile("vmcall" : "+a"(number) : : "memory");
-	else
-		__asm__ volatile("vmmcall" : "+a"(number) : : "memory");
-	return number;
-}
-
 void done(void)
 {
 	print("DONE ");

@@ -58,9 +58,6 @@ u64 interrupt_count(u8 vector);
 bool rdmsr_try(u32 msr, u64 *value);
 bool wrmsr_try(u32 msr, u64 value);
 
-/* Each vendor has its own instruction for it; which one, CPUID told the first call. Returns RAX. */
-u64 hypercall(u64 number);
-
 /* --- the local APIC, by MMIO --- */
 
 #define LAPIC 0xfee00000ull
