@@ -373,7 +373,7 @@ class Lab:
                    "--mac", f"52:54:00:4d:00:{number:02x}"]
         if hosts > 1:
             # Alone a machine may hurry through its idle time; two that talk must agree on what a second is.
-            command += ["--sync", "slowdown", "--ips", "10000000", "--net", (self.dir / f"wire/{number}").read_text()]
+            command += ["--sync", "slowdown", "--ips", "15000000", "--net", (self.dir / f"wire/{number}").read_text()]
         return command
 
     def _qemu_command(self, number, cpus, mem, nics, boot, accel, relay, hosts, volume, cpu_model,
