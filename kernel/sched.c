@@ -124,8 +124,11 @@ bool sched_should_yield(void)
 {
 	const struct sched_cpu *cpu = this_sched_cpu();
 
-	if (!__atomic_load_n(&cpu->is_turn_wanted, __ATOMIC_RELAXED))
-		return false;
+	if (!__atomic_load_n(&cpu->is_turn_wanted, __ATOMIC_RELAXED)) {
+		if (!timer_is_overdue())
+			return false;
+		timer_interrupt();
+	}
 	if (!cpu->undisturbed_until_ns || clock_now_ns() >= cpu->undisturbed_until_ns)
 		return true;
 	/* What came may have been the only interrupt that was programmed; a guest need not exit by itself. */

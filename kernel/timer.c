@@ -154,12 +154,23 @@ static u64 first_deadline(unsigned cpu)
 	return deadline_ns;
 }
 
+bool timer_is_overdue(void)
+{
+	u64 programmed_ns = queues[machine->cpu_id()].programmed_ns;
+
+	return programmed_ns && programmed_ns <= clock_now_ns();
+}
+
 void timer_interrupt_by(u64 deadline_ns)
 {
 	struct timer_queue *queue = &queues[machine->cpu_id()];
 
-	/* Programming is dear (an exit, under another hypervisor): an earlier interrupt will do. */
-	if (deadline_ns == ~0ull || (queue->programmed_ns && queue->programmed_ns <= deadline_ns))
+	/*
+	 * Programming is dear (an exit, under another hypervisor): an earlier interrupt will do, if it is
+	 * still to come. See timer_is_overdue for one that is not.
+	 */
+	if (deadline_ns == ~0ull ||
+	    (queue->programmed_ns && queue->programmed_ns <= deadline_ns && !timer_is_overdue()))
 		return;
 	/* 0 says "none". */
 	queue->programmed_ns = MAX(deadline_ns, 1ull);

@@ -35,6 +35,12 @@ bool timer_run(void);
 void timer_program(u64 not_later_than_ns);
 /* As timer_program, for the deadline alone: this CPU's timers may wait until then. */
 void timer_interrupt_by(u64 deadline_ns);
+/*
+ * The interrupt that this CPU programmed should have come by now. QEMU's emulation of #VMEXIT (7.2) can
+ * lose one: it changes the CPU's interrupt requests without the lock under which its other threads make
+ * them. Whoever lets a guest run looks here at each exit; else a lost one would be the last.
+ */
+bool timer_is_overdue(void);
 /* The machine's timer interrupt has come; called by its handler. */
 void timer_interrupt(void);
 

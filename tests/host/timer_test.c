@@ -183,6 +183,32 @@ static void programs_the_earliest(void **state)
 	timer_disarm(&late);
 }
 
+/* An emulator may lose the interrupt: a running guest is ended all the same, and the next one is programmed. */
+static void lost_interrupt_is_not_the_last(void **state)
+{
+	struct timer timer;
+
+	(void)state;
+	timer_setup(&timer, on_fire);
+	timer_arm(&timer, 0, 1000);
+	timer_program(~0ull);
+	while (sched_is_turn_wanted())
+		sched_turn();
+	set_time(999);
+	assert_false(sched_should_yield());
+	set_time(1000);
+	assert_true(timer_is_overdue());
+	assert_true(sched_should_yield());
+	assert_true(timer_run());
+
+	timer_arm(&timer, 0, 2000);
+	timer_program(~0ull);
+	set_time(2500);
+	timer_interrupt_by(4000);
+	assert_int_equal(fake.deadline_ns[0], 4000);
+	timer_disarm(&timer);
+}
+
 /* The interrupt may come a tick too early: then it is programmed again, or the timer is lost. */
 static void early_interrupt_is_programmed_again(void **state)
 {
@@ -234,6 +260,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(callback_may_disarm_a_due_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(programs_the_earliest, setup, teardown),
 		cmocka_unit_test_setup_teardown(early_interrupt_is_programmed_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_interrupt_is_not_the_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(arming_for_another_cpu_kicks_it, setup, teardown),
 	};
 
