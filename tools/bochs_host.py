@@ -59,7 +59,7 @@ def bochsrc(args, ports):
         f"error: action={errors}",
         "info: action=ignore",
     ]
-    lines += [f"com{n}: enabled=1, mode=socket-client, dev=localhost:{port}" for n, port in ports.items()]
+    lines += [f"com{n}: enabled=1, mode=socket-client, dev=127.0.0.1:{port}" for n, port in ports.items()]
     if args.net:
         lines.append(f"e1000: enabled=1, mac={args.mac}, ethmod=socket, ethdev={args.net}")
     return "\n".join(lines) + "\n"

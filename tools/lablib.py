@@ -366,6 +366,10 @@ class Lab:
 
     def _bochs_command(self, number, cpus, mem, vendor, hosts, volume, core="tern.stripped"):
         folder = self.dir / f"host{number}"
+        try:
+            socket.gethostbyname("localhost") # Bochs' wire asks for it, and dies without a word if there is none
+        except OSError:
+            raise LabError("this machine has no address for 'localhost': add the line '127.0.0.1 localhost' to /etc/hosts")
         image = folder / "disk.img"
         write_image(image, volume, core=core)
         command = [sys.executable, str(ROOT / "tools/bochs_host.py"), str(folder), "--model", bochs_host.MODELS[vendor],
