@@ -141,6 +141,11 @@ static void log_start(struct vm *vm)
 	__atomic_store_n(&vm->gmem.track.is_logging, true, __ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < vm->config.vcpu_count; i++)
 		hv->log_start(vm->vcpu[i]->hv);
+	/*
+	 * Who runs on without a log would set dirty bits of what is armed next that no log ever tells of
+	 * again: from here on every vCPU is outside, or entered with its log.
+	 */
+	gmem_flush_vcpus(vm);
 }
 
 static void log_stop(struct vm *vm)

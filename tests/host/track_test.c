@@ -367,6 +367,49 @@ static void a_full_log_is_one_exit_and_loses_nothing(void **state)
 	assert_false(vm.gmem.track.is_logging);
 }
 
+static void kick_that_ends_the_run(unsigned cpu)
+{
+	fake.kicks[cpu]++;
+	track_left_guest(&vcpus[0]);
+	vcpus[0].entry_count++;
+}
+
+/* By a vCPU that has been inside since before the tracking began, if nothing has made it leave. */
+static void write_from_inside(u64 page)
+{
+	bool is_inside = vcpus[0].entry_count % 2;
+	u64 value = next_random();
+
+	if (is_inside && fake_guest_write(fake_vcpu(vcpus[0].hv), GPA(page * PAGE_BYTES), &value, sizeof(value)))
+		return;
+	if (is_inside)
+		kick_that_ends_the_run(0);
+	guest_writes(0, page);
+}
+
+/* A page that a vCPU writes between its arming and the flush is found when it is written again. */
+static void who_was_inside_at_the_start_is_tracked_too(void **state)
+{
+	struct machine_ops ops = *machine;
+	const struct machine_ops *before = machine;
+
+	(void)state;
+	ops.kick = kick_that_ends_the_run;
+	machine = &ops;
+	run_once(&vcpus[0]);
+	vcpus[0].entry_count++; /* on its CPU it goes on from here */
+	assert_int_equal(track_start(&vm), 0);
+	assert_int_equal(track_arm(&vm, 0), 0);
+	write_from_inside(7);
+	gmem_flush_vcpus(&vm);
+	machine = before;
+	collect(); /* and 7 is read */
+	guest_writes(0, 7);
+	assert_int_equal(collect(), 1);
+	assert_true(bitmap_test(map, 7));
+	track_stop(&vm);
+}
+
 /* What is not armed is dirty already, and so never in the log. */
 static void large_pages_do_not_fill_the_log(void **state)
 {
@@ -447,6 +490,7 @@ int main(void)
 		EACH(each_door_is_marked_once_and_only_while_tracking),
 		EACH(a_write_across_pages_marks_both),
 		EACH(each_round_finds_what_was_written_in_it),
+		EACH(who_was_inside_at_the_start_is_tracked_too),
 		EACH(a_copy_of_what_is_collected_is_whole),
 		EACH(stopping_restores_large_pages),
 		EACH(the_cost_is_that_of_the_method),
