@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "kernel/types.h"
+#include "net/nic.h"
 
 #include "lwip/err.h"
 
@@ -17,9 +17,13 @@ bool stream_poll(void);
 void stream_tick(void);
 /* Shows the cards what was queued. */
 void net_kick(void);
-/* Frames given to cards whose payload they may still read, ever; and how many of them are out. */
-u64 net_tx_queued(void);
-u64 net_tx_done(void);
+/* The frames given to each card so far: until they are out, it may still read their payload. */
+struct net_tx_mark {
+	u64 queued[NIC_COUNT_MAX];
+};
+void net_tx_set_mark(struct net_tx_mark *mark);
+/* Whether all that the mark stands for is out. */
+bool net_tx_is_past(const struct net_tx_mark *mark);
 /*
  * Binds to a port (0: any), and to one network, by its address and its card alone, or with
  * NETWORK_ANY to all. ERR_RTE if there is no such network.

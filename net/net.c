@@ -234,22 +234,19 @@ void net_kick(void)
 		cards[i].nic->ops->kick(cards[i].nic);
 }
 
-u64 net_tx_queued(void)
+void net_tx_set_mark(struct net_tx_mark *mark)
 {
-	u64 count = 0;
-
 	for (unsigned i = 0; i < card_count; i++)
-		count += cards[i].nic->tx_queued;
-	return count;
+		mark->queued[i] = cards[i].nic->tx_queued;
 }
 
-u64 net_tx_done(void)
+/* Card by card: what one has sent since says nothing of another one's ring. */
+bool net_tx_is_past(const struct net_tx_mark *mark)
 {
-	u64 count = 0;
-
 	for (unsigned i = 0; i < card_count; i++)
-		count += cards[i].nic->tx_done;
-	return count;
+		if (cards[i].nic->tx_done < mark->queued[i])
+			return false;
+	return true;
 }
 
 /* --- Time ----------------------------------------------------------------------------- */

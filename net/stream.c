@@ -61,7 +61,7 @@ struct stream {
 
 	u64 progress_ns;          /* when the peer last acknowledged, or had nothing to */
 	u64 connect_by_ns;        /* while connecting */
-	u64 tx_mark;              /* net_tx_queued() when lwIP let go of the ring */
+	struct net_tx_mark tx_mark; /* when lwIP let go of the ring */
 
 	int err;
 	bool is_open;             /* connected */
@@ -112,7 +112,7 @@ static void detach(struct stream *stream)
 	}
 	stream->pcb = NULL;
 	stream->is_freeing = true;
-	stream->tx_mark = net_tx_queued();
+	net_tx_set_mark(&stream->tx_mark);
 }
 
 static void abort_pcb(struct stream *stream)
@@ -127,7 +127,7 @@ static void abort_pcb(struct stream *stream)
 /* Frees what detach left, once the cards have sent all that may lie in the ring. */
 static bool reap(struct stream *stream)
 {
-	if (!stream->is_freeing || net_tx_done() < stream->tx_mark)
+	if (!stream->is_freeing || !net_tx_is_past(&stream->tx_mark))
 		return false;
 	discard_received(stream);
 	list_remove(&stream->link);

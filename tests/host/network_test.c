@@ -136,6 +136,14 @@ static struct nic card = {
 	.can_sum = true,
 };
 
+/* In no section: without an address, and silent. */
+static struct nic other_card = {
+	.ops = &card_ops,
+	.location = "0000:00:03.0",
+	.mac = { 2, 0, 0, 0, 0, 2 },
+	.mtu_max = 9000,
+};
+
 /* --- Frames ------------------------------------------------------------------------------------ */
 
 static void turns(void)
@@ -380,6 +388,11 @@ static void a_card_that_sends_nothing_is_reset(void **state)
 	turns();
 	/* The card may still read the stream's bytes, so they stay. */
 	assert_int_equal(stream_count(), 1);
+	/* And that another card sends meanwhile changes nothing. */
+	other_card.tx_queued += 5;
+	other_card.tx_done += 5;
+	turns();
+	assert_int_equal(stream_count(), 1);
 	for (unsigned ms = 0; ms < 1900; ms += 100) {
 		fake_tsc += 100 * NS_PER_MS;
 		turns();
@@ -423,6 +436,7 @@ static int start(void **state)
 	fake_tsc = 1;
 	assert_int_equal(config_parse(conf, sizeof(conf) - 1), 0);
 	assert_int_equal(nic_register(&card), 0);
+	assert_int_equal(nic_register(&other_card), 0);
 	net_init();
 	assert_int_equal(card.mtu, 9000);
 	fake_tsc += NS_PER_SEC;
