@@ -44,6 +44,12 @@
 #define IP_OPTIONS_ALLOWED 0
 #define ARP_TABLE_SIZE 32
 #define ARP_QUEUEING 0
+/*
+ * Of what waits for ARP, all that lies outside the pbuf: net/stream.c frees a stream's bytes when the
+ * cards have sent what they got, and does not know of frames that have not got there.
+ */
+#define PBUF_NEEDS_COPY(p) \
+	(((p)->type_internal & PBUF_TYPE_ALLOC_SRC_MASK) == PBUF_TYPE_ALLOC_SRC_MASK_STD_MEMP_PBUF)
 /* In etharp_tmr ticks, of which net.c makes 4 a second, so that a lost ARP request costs 250 ms: 300 s. */
 #define ARP_MAXAGE 1200
 #define LWIP_NETIF_LINK_CALLBACK 0

@@ -152,7 +152,9 @@ static void turns(void)
 		sched_turn();
 }
 
-/* Who has the address? Asked by .9, on a VLAN, or with -1 without a tag. */
+static u8 asker = 9;
+
+/* Who has the address? Asked by .9 (asker), on a VLAN, or with -1 without a tag. */
 static void ask(u32 ip, int vlan)
 {
 	static const u8 request[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1,
@@ -160,7 +162,7 @@ static void ask(u32 ip, int vlan)
 	u8 frame[60] = { 0 };
 
 	memcpy(frame, request, sizeof(request));
-	put_be32(frame + 28, (ip & ~255u) | 9);
+	put_be32(frame + 28, (ip & ~255u) | asker);
 	put_be32(frame + 38, ip);
 	sent_count = 0;
 	arrived_bytes = 60;
@@ -332,6 +334,9 @@ static void what_the_card_cuts_has_the_tag_in_its_header(void **state)
 	assert_int_equal(card.stats.tx_bytes - before, 20000 + 14 * 58);
 }
 
+static u8 syn_and_ack[128];
+static u32 syn_and_ack_bytes;
+
 /* Answers the SYN that was sent, with SYN and ACK. */
 static void accept_connection(void)
 {
@@ -348,8 +353,63 @@ static void accept_connection(void)
 	put_be32(tcp + TCP_OFF_ACK, get_be32(tcp + TCP_OFF_SEQUENCE) + 1);
 	put_be32(tcp + TCP_OFF_SEQUENCE, 1000);
 	tcp[TCP_OFF_FLAGS] = TCP_FLAG_SYN | TCP_FLAG_ACK;
-	arrived_bytes = sent[0].bytes;
+	arrived_bytes = syn_and_ack_bytes = sent[0].bytes;
+	memcpy(syn_and_ack, arrived, arrived_bytes);
 	turns();
+}
+
+/* The peer of accept_connection ends it. */
+static void reset_connection(void)
+{
+	u8 *tcp = arrived + 34;
+
+	memcpy(arrived, syn_and_ack, syn_and_ack_bytes);
+	put_be32(tcp + TCP_OFF_SEQUENCE, 1001);
+	tcp[TCP_OFF_FLAGS] = TCP_FLAG_RST | TCP_FLAG_ACK;
+	arrived_bytes = syn_and_ack_bytes;
+	turns();
+}
+
+/* Its neighbours fill the ARP table until the peer is forgotten. */
+static void forget_neighbour(void)
+{
+	fake_tsc += 2 * NS_PER_SEC;
+	turns();
+	for (asker = 100; asker < 150; asker++)
+		ask(0x0a4d0001, -1);
+	asker = 9;
+	sent_count = 0;
+}
+
+/* A frame waits for ARP, the connection ends, its memory is somebody else's: the frame has its own bytes. */
+static void what_waits_for_arp_outlives_its_stream(void **state)
+{
+	struct stream *stream;
+	const u8 *payload;
+	char text[64];
+	size_t room;
+	u8 *ring;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	learn_neighbour(0x0a4d0001, -1);
+	stream = stream_connect((struct stream_address){ 0x0a4d0009, 7 }, 1000, &events, NULL);
+	accept_connection();
+	forget_neighbour();
+	ring = stream_room(stream, sizeof(text), &room);
+	assert_int_equal(room, sizeof(text));
+	assert_int_equal(stream_send(stream, text, sizeof(text)), 0);
+	turns();
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(get_be16(sent[0].data + 12), 0x0806);
+	reset_connection();
+	assert_int_equal(stream_count(), 0);
+	memset(ring + 32, '?', 32);
+	ask(0x0a4d0001, -1); /* the peer is heard of again, so what waits is sent */
+	assert_int_equal(sent_count, 2);
+	assert_int_equal(get_be16(sent[0].data + 12), 0x0800);
+	payload = sent[0].data + sent[0].bytes - sizeof(text);
+	assert_memory_equal(payload, text, sizeof(text));
 }
 
 static void a_full_ring_is_waited_for_by_interrupt(void **state)
@@ -453,6 +513,7 @@ int main(void)
 		cmocka_unit_test(moves_leave_by_their_network),
 		cmocka_unit_test(no_network_is_no_way),
 		cmocka_unit_test(what_the_card_cuts_has_the_tag_in_its_header),
+		cmocka_unit_test(what_waits_for_arp_outlives_its_stream),
 		cmocka_unit_test(a_full_ring_is_waited_for_by_interrupt),
 		cmocka_unit_test(a_card_that_sends_nothing_is_reset),
 		cmocka_unit_test(a_link_that_is_down_is_no_way),
