@@ -228,6 +228,7 @@ static void tx_release(struct e1000 *card, u32 last)
 
 	card->tx_clean = (last + 1) % TX_RING;
 	card->nic.is_tx_waiting = false;
+	card->nic.tx_out++;
 	if (owner) {
 		card->nic.tx_done++;
 		card->nic.on_sent(&card->nic, owner);

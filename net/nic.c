@@ -102,6 +102,7 @@ static void queue(struct nic *nic, const struct nic_frame *frame)
 		final.ip_offset += VLAN_BYTES;
 		final.tcp_offset += frame->tcp_offset ? VLAN_BYTES : 0;
 	}
+	nic->tx_given++;
 	nic->stats.tx_frames++;
 	nic->stats.tx_bytes += final.header_bytes + final.payload_bytes;
 	nic->ops->send(nic, &final);

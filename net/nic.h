@@ -107,7 +107,7 @@ struct nic_ops {
 	void (*send)(struct nic *nic, const struct nic_frame *frame);
 	/* Shows the card what was queued since the last kick. */
 	void (*kick)(struct nic *nic);
-	/* Calls nic->on_sent for each owner whose frame is out. */
+	/* Calls nic->on_sent for each owner whose frame is out; counts tx_done and tx_out. */
 	void (*reclaim)(struct nic *nic);
 	/* At most budget frames to nic->on_received, and fresh buffers to the card. Returns how many frames. */
 	unsigned (*receive)(struct nic *nic, unsigned budget);
@@ -150,6 +150,7 @@ struct nic {
 
 	bool is_tx_waiting;      /* the ring was full: the card's interrupt must tell when it is not */
 	u64 tx_queued, tx_done;  /* frames with an owner, ever: what is between is in the ring */
+	u64 tx_given, tx_out;    /* frames as the driver had them, with an owner or not; likewise */
 };
 
 /* A driver found a card. Ownership stays with the driver; nic lives for ever. 0 or -ENOSPC. */

@@ -188,6 +188,7 @@ static void virtio_net_reclaim(struct nic *nic)
 		card->slot_free = slot;
 		card->slot_free_count++;
 		nic->is_tx_waiting = false;
+		nic->tx_out++;
 		if (owner) {
 			nic->tx_done++;
 			nic->on_sent(nic, owner);

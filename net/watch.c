@@ -18,7 +18,7 @@
 
 void watch_start(struct watch *watch, const struct nic *nic)
 {
-	*watch = (struct watch){ .is_up = true, .tx_moved_ns = clock_now_ns(), .tx_done = nic->tx_done };
+	*watch = (struct watch){ .is_up = true, .tx_moved_ns = clock_now_ns(), .tx_out = nic->tx_out };
 }
 
 static void watch_link(struct watch *watch, struct nic *nic)
@@ -41,14 +41,23 @@ static void watch_link(struct watch *watch, struct nic *nic)
 	}
 }
 
+/*
+ * Without a cable a card rightly keeps its frames; then only those that hold memory count. With one,
+ * all do: of a host that only answers, none may have an owner.
+ */
+static bool is_waited_for(const struct watch *watch, const struct nic *nic)
+{
+	return nic->tx_done != nic->tx_queued || (watch->is_up && nic->tx_out != nic->tx_given);
+}
+
 static void watch_sending(struct watch *watch, struct nic *nic)
 {
 	u64 now = clock_now_ns();
 	int err;
 
 	nic->ops->reclaim(nic);
-	if (nic->tx_done == nic->tx_queued || nic->tx_done != watch->tx_done || !nic->ops->restart) {
-		watch->tx_done = nic->tx_done;
+	if (!is_waited_for(watch, nic) || nic->tx_out != watch->tx_out || !nic->ops->restart) {
+		watch->tx_out = nic->tx_out;
 		watch->tx_moved_ns = now;
 	}
 	if (now - watch->tx_moved_ns < STUCK_NS)

@@ -7,7 +7,7 @@
 struct nic;
 
 struct watch {
-	u64 tx_done, tx_moved_ns; /* when the card was last seen to send, or to have nothing to */
+	u64 tx_out, tx_moved_ns; /* when the card was last seen to send, or to have nothing to */
 	bool is_up;
 };
 

@@ -57,8 +57,12 @@ static unsigned restarts;
 static int card_restart(struct nic *nic)
 {
 	restarts++;
-	nic->tx_done++;
-	nic->on_sent(nic, stuck);
+	nic->tx_out = nic->tx_given;
+	if (stuck) {
+		nic->tx_done++;
+		nic->on_sent(nic, stuck);
+	}
+	stuck = NULL;
 	is_stuck = false;
 	return 0;
 }
@@ -84,6 +88,7 @@ static void card_send(struct nic *nic, const struct nic_frame *frame)
 	memcpy(to->data, frame->header, frame->header_bytes);
 	if (frame->piece_count)
 		memcpy(to->data + frame->header_bytes, frame->piece[0].data, MIN(frame->piece[0].bytes, 100u));
+	nic->tx_out += !is_stuck;
 	if (frame->owner && is_stuck) {
 		stuck = frame->owner;
 	} else if (frame->owner) {
@@ -466,6 +471,32 @@ static void a_card_that_sends_nothing_is_reset(void **state)
 	assert_int_equal(stream_count(), 0);
 }
 
+static void pass_seconds(unsigned seconds)
+{
+	for (unsigned i = 0; i < 10 * seconds; i++) {
+		fake_tsc += 100 * NS_PER_MS;
+		turns();
+	}
+}
+
+/* Answers to ARP have no owner. */
+static void a_card_that_does_not_answer_is_reset(void **state)
+{
+	unsigned before = restarts;
+
+	(void)state;
+	is_stuck = true;
+	link_is_up = false;
+	ask(0x0a4d0001, -1);
+	pass_seconds(5);
+	assert_int_equal(restarts, before); /* there is no cable */
+	link_is_up = true;
+	pass_seconds(5);
+	assert_int_equal(restarts, before + 1);
+	pass_seconds(5);
+	assert_int_equal(restarts, before + 1);
+}
+
 static void a_link_that_is_down_is_no_way(void **state)
 {
 	(void)state;
@@ -516,6 +547,7 @@ int main(void)
 		cmocka_unit_test(what_waits_for_arp_outlives_its_stream),
 		cmocka_unit_test(a_full_ring_is_waited_for_by_interrupt),
 		cmocka_unit_test(a_card_that_sends_nothing_is_reset),
+		cmocka_unit_test(a_card_that_does_not_answer_is_reset),
 		cmocka_unit_test(a_link_that_is_down_is_no_way),
 	};
 
