@@ -9,6 +9,7 @@
 #include "migrate/limits.h"
 #include "migrate/migrate.h"
 #include "migrate/peer.h"
+#include "migrate/progress.h"
 #include "migrate/receive.h"
 #include "migrate/send.h"
 #include "vmm/vm_commands.h"
@@ -39,8 +40,8 @@ static void describe(const struct send *send, char *line, size_t size)
 	const struct rounds *rounds = &send->rounds;
 	char advice[80] = "", end[24] = "?";
 
-	if (send_end_ns(send))
-		fmt_snprintf(end, sizeof(end), "%llu ms", (ull)(send_end_ns(send) / NS_PER_MS + 1));
+	if (progress_end_ns(send))
+		fmt_snprintf(end, sizeof(end), "%llu ms", (ull)(progress_end_ns(send) / NS_PER_MS + 1));
 	if (rounds_are_stalled(rounds))
 		fmt_snprintf(advice, sizeof(advice),
 			     "; not converging: needs stun=%llums or rate=%lluM",
@@ -49,8 +50,8 @@ static void describe(const struct send *send, char *line, size_t size)
 	fmt_snprintf(line, size,
 		     "%s to %s: %s, round %u, %u%% left, %llu Mbit/s, %llu pages/s dirtied, "
 		     "stun %llu us, end in %s%s",
-		     send->receipt.vm, send->receipt.to, send_phase_name(send), rounds->number,
-		     send_remaining_percent(send), (ull)send_bytes_per_sec(send) * 8 / 1000000,
+		     send->receipt.vm, send->receipt.to, progress_phase_name(send), rounds->number,
+		     progress_remaining_percent(send), (ull)progress_bytes_per_sec(send) * 8 / 1000000,
 		     (ull)send->dirty_per_sec, (ull)rounds->predicted_ns / NS_PER_US, end, advice);
 }
 
@@ -282,13 +283,13 @@ static void show_send(struct shell *shell, const struct send *send)
 	json_string(shell, "direction", "out");
 	json_string(shell, "vm", send->receipt.vm);
 	json_string(shell, "to", send->receipt.to);
-	json_string(shell, "phase", send_phase_name(send));
+	json_string(shell, "phase", progress_phase_name(send));
 	json_u64(shell, "round", rounds->number);
-	json_u64(shell, "remaining_percent", send_remaining_percent(send));
+	json_u64(shell, "remaining_percent", progress_remaining_percent(send));
 	json_u64(shell, "bytes_sent", send->receipt.bytes_sent);
 	json_u64(shell, "acked_pages", send->acked_count);
-	json_u64(shell, "throughput_bps", send_bytes_per_sec(send) * 8);
-	json_u64(shell, "end_us", send_end_ns(send) / NS_PER_US);
+	json_u64(shell, "throughput_bps", progress_bytes_per_sec(send) * 8);
+	json_u64(shell, "end_us", progress_end_ns(send) / NS_PER_US);
 	json_u64(shell, "dirty_pages_per_s", send->dirty_per_sec);
 	json_u64(shell, "predicted_stun_us", rounds->predicted_ns / NS_PER_US);
 	json_bool(shell, "is_converging", !rounds_are_stalled(rounds));

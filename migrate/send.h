@@ -118,13 +118,6 @@ void send_force(struct send *send);
 void send_vm_gone(struct send *send);
 struct send *send_of_vm(const struct vm *vm);
 struct send *send_find(const u8 session[16]);
-const char *send_phase_name(const struct send *send);
-/* Bytes per second: of this round so far if that says something, else of the rounds before. */
-u64 send_bytes_per_sec(const struct send *send);
-/* When the guest would run at the destination if nothing changed, from now; 0: not known yet. */
-u64 send_end_ns(const struct send *send);
-/* Per cent of this phase's bytes that remain. */
-unsigned send_remaining_percent(const struct send *send);
 
 /* --- between send.c, copy.c and stun.c --- */
 

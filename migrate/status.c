@@ -4,6 +4,7 @@
 #include "migrate/arrive.h"
 #include "migrate/migrate.h"
 #include "migrate/peer.h"
+#include "migrate/progress.h"
 #include "migrate/receipt.h"
 #include "migrate/send.h"
 #include "vmm/vm.h"
@@ -26,13 +27,13 @@ static void draw_bar(unsigned percent, char bar[BAR + 3])
 
 static bool say_send(struct status_line *line, const struct send *send)
 {
-	unsigned done = 100 - send_remaining_percent(send);
+	unsigned done = 100 - progress_remaining_percent(send);
 	char bar[BAR + 3];
 
 	draw_bar(done, bar);
 	return status_say(line, STATUS_PLAIN, "%s to %s: %s %u%% of round %u, %s, %llu Mbit/s", send->receipt.vm,
-			  send->receipt.to, bar, done, send->rounds.number, send_phase_name(send),
-			  (ull)send_bytes_per_sec(send) * 8 / 1000000);
+			  send->receipt.to, bar, done, send->rounds.number, progress_phase_name(send),
+			  (ull)progress_bytes_per_sec(send) * 8 / 1000000);
 }
 
 static bool say_arrival(struct status_line *line, const struct arrival *arrival)
