@@ -116,6 +116,15 @@ struct hv_event {
 	u64 address;             /* CR2, of a page fault */
 };
 
+/* What a back end's inject does to the flags. True: event->address goes to CR2. */
+static inline bool hv_queue_event(struct hv_vcpu *hv, const struct hv_event *event)
+{
+	hv->is_event_queued = true;
+	if (event->type == EVENT_NMI)
+		hv->is_nmi_blocked = true;
+	return event->type == EVENT_EXCEPTION && event->vector == EXCEPTION_PF;
+}
+
 struct hv_ops {
 	const char *name;        /* "AMD-V", "VT-x" */
 	/*

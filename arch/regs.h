@@ -69,6 +69,13 @@
 #define CR4_SMAP BIT(21)
 #define CR4_PKE BIT(22)
 
+#define DR6_B0_TO_B3 BITS(3, 0)
+#define DR6_BS BIT(14)
+#define DR6_RTM BIT(16)
+#define DR7_GD BIT(13)
+
 #define RFLAGS_FIXED BIT(1) /* SDM 1 3.4.3: always 1 */
+#define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
+#define RFLAGS_RF BIT(16)
 #define RFLAGS_AC BIT(18)

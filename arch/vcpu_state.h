@@ -39,6 +39,17 @@ enum vcpu_activity {
 /* vcpu_event.type, as in SDM 3C 25.8.3 and APM 2 15.20. */
 enum event_type { EVENT_EXTERNAL = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFT_INT = 4 };
 
+/* SDM 3A table 6-1: those that Tern raises or tells from others. */
+#define EXCEPTION_DB 1
+#define EXCEPTION_NMI 2
+#define EXCEPTION_BP 3
+#define EXCEPTION_OF 4
+#define EXCEPTION_DF 8
+#define EXCEPTION_GP 13
+#define EXCEPTION_PF 14
+#define EXCEPTION_AC 17
+#define EXCEPTION_MC 18
+
 STATE_BEGIN
 struct vcpu_segment {
 	u64 base;

@@ -10,15 +10,6 @@
 #include "kernel/clock.h"
 #include "kernel/timer.h"
 
-#define EXCEPTION_DB 1
-#define EXCEPTION_BP 3
-#define EXCEPTION_OF 4
-#define EXCEPTION_PF 14
-
-#define DR6_BS BIT(14)
-#define DR6_B0_TO_B3 BITS(3, 0)
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_RF BIT(16)
 #define SHADOW_PATIENCE_NS (1 * NS_PER_MS) /* far above an entry, which takes 10 us under TCG */
 
 void svm_inject(struct hv_vcpu *hv, const struct hv_event *event)
@@ -28,10 +19,7 @@ void svm_inject(struct hv_vcpu *hv, const struct hv_event *event)
 	vcpu->event = event->vector | (u64)event->type << EVENT_TYPE_SHIFT | EVENT_V;
 	if (event->has_error_code)
 		vcpu->event |= EVENT_EV | (u64)event->error_code << EVENT_ERROR_SHIFT;
-	hv->is_event_queued = true;
-	if (event->type == EVENT_NMI)
-		hv->is_nmi_blocked = true;
-	if (event->type == EVENT_EXCEPTION && event->vector == EXCEPTION_PF) {
+	if (hv_queue_event(hv, event)) {
 		vcpu->vmcb->cr2 = event->address;
 		vcpu->clean &= ~(u32)CLEAN_CR2;
 	}

@@ -9,7 +9,6 @@
 
 #include "arch/regs.h"
 
-#define EXCEPTION_GP 13
 #define CR_OF(qualification) FIELD(qualification, 3, 0)
 #define TYPE_OF(qualification) FIELD(qualification, 5, 4)
 #define GPR_OF(qualification) FIELD(qualification, 11, 8)

@@ -7,20 +7,6 @@
 
 #include "arch/cpu.h"
 
-#define EXCEPTION_DB 1
-#define EXCEPTION_NMI 2
-#define EXCEPTION_DF 8
-#define EXCEPTION_PF 14
-#define EXCEPTION_AC 17
-#define EXCEPTION_MC 18
-
-#define DR6_B0_TO_B3 BITS(3, 0)
-#define DR6_BS BIT(14)
-#define DR6_RTM BIT(16)
-#define DR7_GD BIT(13)
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_RF BIT(16)
-
 void vmx_inject(struct hv_vcpu *hv, const struct hv_event *event)
 {
 	struct vmx_vcpu *vcpu = vmx_vcpu(hv);
@@ -33,10 +19,7 @@ void vmx_inject(struct hv_vcpu *hv, const struct hv_event *event)
 		vcpu->event |= EVENT_HAS_ERROR;
 		vcpu->event_error = event->error_code;
 	}
-	hv->is_event_queued = true;
-	if (event->type == EVENT_NMI)
-		hv->is_nmi_blocked = true;
-	if (event->type == EVENT_EXCEPTION && event->vector == EXCEPTION_PF)
+	if (hv_queue_event(hv, event))
 		live_set_cr2(&vcpu->live, event->address);
 }
 

@@ -3,7 +3,6 @@
 #include "arch/vmx/why_rules.h"
 
 #define DEBUGCTL_VALID (BITS(15, 6) | BITS(1, 0)) /* SDM 3B 18.4.1 */
-#define RFLAGS_TF BIT(8)
 #define RFLAGS_VM BIT(17)
 #define CR4_CET BIT(23)
 
