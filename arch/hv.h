@@ -26,6 +26,15 @@ struct hv_vcpu {
 	u64 exit_count;
 };
 
+/* EDX:EAX, the operand of RDMSR, WRMSR, XSETBV and RDTSC. */
+static inline u64 hv_edx_eax(const struct hv_vcpu *hv) { return (u32)hv->gpr[RAX] | hv->gpr[RDX] << 32; }
+
+static inline void hv_set_edx_eax(struct hv_vcpu *hv, u64 value)
+{
+	hv->gpr[RAX] = (u32)value;
+	hv->gpr[RDX] = value >> 32;
+}
+
 enum hv_exit_reason {
 	HV_EXIT_NONE,            /* handled inside the back end: enter again */
 	HV_EXIT_HOST_INTERRUPT,  /* and the host's handlers have run */

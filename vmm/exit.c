@@ -42,12 +42,6 @@ static void write_rax(struct vcpu *vcpu, u8 size, u64 value)
 	*rax = size == 4 ? (u32)value : (*rax & ~mask) | (value & mask);
 }
 
-static void write_edx_eax(struct vcpu *vcpu, u64 value)
-{
-	vcpu->hv->gpr[RAX] = (u32)value;
-	vcpu->hv->gpr[RDX] = value >> 32;
-}
-
 static enum exit_result exit_nothing(struct vcpu *vcpu)
 {
 	(void)vcpu;
@@ -118,7 +112,7 @@ static enum exit_result exit_msr_read(struct vcpu *vcpu)
 		vcpu_inject_gp(vcpu, 0);
 		return EXIT_AGAIN;
 	}
-	write_edx_eax(vcpu, value);
+	hv_set_edx_eax(vcpu->hv, value);
 	exit_skip(vcpu);
 	return EXIT_AGAIN;
 }
@@ -181,7 +175,7 @@ static enum exit_result exit_rdtsc(struct vcpu *vcpu)
 		exit->insn_len = insn_length(vcpu);
 		exit->is_rdtscp = insn_is_rdtscp(vcpu);
 	}
-	write_edx_eax(vcpu, vtime_tsc_now(vcpu->vm) + vcpu->tsc_adjust);
+	hv_set_edx_eax(vcpu->hv, vtime_tsc_now(vcpu->vm) + vcpu->tsc_adjust);
 	if (exit->is_rdtscp)
 		vcpu->hv->gpr[RCX] = hv->tsc_aux(vcpu->hv);
 	exit_skip(vcpu);

@@ -6,9 +6,7 @@
 #include "arch/svm/svm.h"
 
 #include "arch/cpu.h"
-
-#define EXCEPTION_GP 13
-#define EXCEPTION_AC 17
+#include "arch/guest_msr.h"
 
 /*
  * Exits that need no more than a name. Lengths are those without prefixes, for CPUs that do
@@ -87,34 +85,18 @@ static void exit_nested_fault(struct svm_vcpu *vcpu, struct hv_exit *exit)
 static void exit_msr(struct svm_vcpu *vcpu, struct hv_exit *exit)
 {
 	struct hv_vcpu *hv = &vcpu->hv;
-	u32 index = (u32)hv->gpr[RCX];
-	u64 value = (u32)hv->gpr[RAX] | hv->gpr[RDX] << 32;
 	bool is_write = vcpu->vmcb->exit_info1;
-	bool is_valid = true;
-	bool is_ours = is_write ? svm_msr_write(vcpu, index, value, &is_valid) : svm_msr_read(vcpu, index);
 
 	exit->insn_len = insn_len(vcpu, 2);
-	if (!is_ours) {
-		exit->reason = is_write ? HV_EXIT_MSR_WRITE : HV_EXIT_MSR_READ;
-		exit->msr.index = index;
-		exit->msr.value = is_write ? value : 0;
+	if (!guest_msr_exit(hv, &svm_ops.limits, is_write, exit))
+		return;
+	if (is_write && !svm_msr_write(vcpu, exit->msr.index, exit->msr.value)) {
+		svm_inject_exception(vcpu, EXCEPTION_GP, true, 0);
 		return;
 	}
-	exit->reason = HV_EXIT_NONE;
-	if (is_valid)
-		svm_skip(hv, exit->insn_len);
-	else
-		svm_inject_exception(vcpu, EXCEPTION_GP, true, 0);
-}
-
-static void exit_xsetbv(struct svm_vcpu *vcpu, struct hv_exit *exit)
-{
-	const struct hv_vcpu *hv = &vcpu->hv;
-
-	exit->reason = HV_EXIT_XSETBV;
-	exit->insn_len = insn_len(vcpu, 3);
-	exit->xsetbv.index = (u32)hv->gpr[RCX];
-	exit->xsetbv.value = (u32)hv->gpr[RAX] | hv->gpr[RDX] << 32;
+	if (!is_write)
+		hv_set_edx_eax(hv, svm_msr_read(vcpu, exit->msr.index));
+	svm_skip(hv, exit->insn_len);
 }
 
 static void exit_unknown(const struct svm_vcpu *vcpu, struct hv_exit *exit)
@@ -172,7 +154,8 @@ void svm_exit_decode(struct svm_vcpu *vcpu, struct hv_exit *exit)
 		exit_msr(vcpu, exit);
 		return;
 	case VMEXIT_XSETBV:
-		exit_xsetbv(vcpu, exit);
+		guest_xsetbv_exit(&vcpu->hv, exit);
+		exit->insn_len = insn_len(vcpu, 3);
 		return;
 	case VMEXIT_VINTR:
 		exit->reason = HV_EXIT_IRQ_WINDOW;

@@ -94,9 +94,9 @@ void svm_exit_db(struct svm_vcpu *vcpu, struct hv_exit *exit);
 /* exit.c: VMCB to struct hv_exit. */
 void svm_exit_decode(struct svm_vcpu *vcpu, struct hv_exit *exit);
 
-/* msr.c: the MSRs whose truth is in the back end. False: not one of them. A bad value asks for #GP. */
-bool svm_msr_read(struct svm_vcpu *vcpu, u32 index);
-bool svm_msr_write(struct svm_vcpu *vcpu, u32 index, u64 value, bool *is_valid);
+/* msr.c: the MSRs that guest_msr_exit leaves to the back end. False: the value asks for #GP. */
+u64 svm_msr_read(const struct svm_vcpu *vcpu, u32 index);
+bool svm_msr_write(struct svm_vcpu *vcpu, u32 index, u64 value);
 
 /* state.c: memory only; what is live must have been released. */
 void svm_state_save(const struct svm_vcpu *vcpu, struct vcpu_state *state);

@@ -6,9 +6,8 @@
 #include "arch/vmx/vmx.h"
 
 #include "arch/cpu.h"
+#include "arch/guest_msr.h"
 #include "arch/vmx/why.h"
-
-#define EXCEPTION_GP 13
 
 /* Exits that need no more than a name, and whether the CPU tells the length of an instruction. */
 static const struct plain_exit {
@@ -81,33 +80,17 @@ static void exit_nested_fault(struct vmx_vcpu *vcpu, struct hv_exit *exit)
 static void exit_msr(struct vmx_vcpu *vcpu, struct hv_exit *exit, bool is_write)
 {
 	struct hv_vcpu *hv = &vcpu->hv;
-	u32 index = (u32)hv->gpr[RCX];
-	u64 value = (u32)hv->gpr[RAX] | hv->gpr[RDX] << 32;
-	bool is_valid = true;
-	bool is_ours = is_write ? vmx_msr_write(vcpu, index, value, &is_valid) : vmx_msr_read(vcpu, index);
 
 	exit->insn_len = insn_len();
-	if (!is_ours) {
-		exit->reason = is_write ? HV_EXIT_MSR_WRITE : HV_EXIT_MSR_READ;
-		exit->msr.index = index;
-		exit->msr.value = is_write ? value : 0;
+	if (!guest_msr_exit(hv, &vmx_ops.limits, is_write, exit))
+		return;
+	if (is_write && !vmx_msr_write(vcpu, exit->msr.index, exit->msr.value)) {
+		vmx_inject_exception(vcpu, EXCEPTION_GP, true, 0);
 		return;
 	}
-	exit->reason = HV_EXIT_NONE;
-	if (is_valid)
-		vmx_skip(hv, exit->insn_len);
-	else
-		vmx_inject_exception(vcpu, EXCEPTION_GP, true, 0);
-}
-
-static void exit_xsetbv(struct vmx_vcpu *vcpu, struct hv_exit *exit)
-{
-	const struct hv_vcpu *hv = &vcpu->hv;
-
-	exit->reason = HV_EXIT_XSETBV;
-	exit->insn_len = insn_len();
-	exit->xsetbv.index = (u32)hv->gpr[RCX];
-	exit->xsetbv.value = (u32)hv->gpr[RAX] | hv->gpr[RDX] << 32;
+	if (!is_write)
+		hv_set_edx_eax(hv, vmx_msr_read(vcpu, exit->msr.index));
+	vmx_skip(hv, exit->insn_len);
 }
 
 static void exit_unknown(u64 reason, struct hv_exit *exit)
@@ -171,7 +154,8 @@ void vmx_exit_decode(struct vmx_vcpu *vcpu, struct hv_exit *exit)
 		exit_msr(vcpu, exit, reason == EXIT_WRMSR);
 		return;
 	case EXIT_XSETBV:
-		exit_xsetbv(vcpu, exit);
+		guest_xsetbv_exit(&vcpu->hv, exit);
+		exit->insn_len = insn_len();
 		return;
 	case EXIT_CR_ACCESS:
 		vmx_exit_cr(vcpu, exit);

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The intercepted MSRs whose truth lies in the VMCS or in the CPU: EFER, PAT, DEBUGCTL and
- * SPEC_CTRL. All others that are intercepted are vmm's.
+ * Where the MSRs of arch/guest_msr.h are: EFER, PAT and DEBUGCTL in the VMCS, SPEC_CTRL in the
+ * vCPU, for entry.S.
  */
 #include "arch/vmx/vmx.h"
 
-#include "arch/regs.h"
+#include "arch/guest_msr.h"
 
-/* SDM 3A 2.2.1: LMA follows LME and CR0.PG; LME does not change while paging is on. */
 static bool efer_write(struct vmx_vcpu *vcpu, u64 value)
 {
 	u64 old = vmread(GUEST_EFER);
 
-	if (value & ~vmx_ops.limits.efer)
+	if (!guest_efer_may_be(&vmx_ops.limits, vmread(GUEST_CR0), old, value))
 		return false;
-	if (((value ^ old) & EFER_LME) && (vmread(GUEST_CR0) & CR0_PG))
-		return false;
-	vmwrite(GUEST_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
+	vmwrite(GUEST_EFER, guest_efer_after(old, value));
 	/* SDM 3A 4.10.4.1: translations were made with the old NXE. */
 	__atomic_store_n(&vcpu->want_flush, true, __ATOMIC_SEQ_CST);
 	return true;
@@ -32,56 +29,37 @@ static bool pat_write(u64 value)
 
 static bool spec_ctrl_write(struct vmx_vcpu *vcpu, u64 value)
 {
-	if (value & ~vmx_ops.limits.spec_ctrl)
+	if (!guest_spec_ctrl_may_be(&vmx_ops.limits, value))
 		return false;
 	vcpu->spec_ctrl = value;
 	return true;
 }
 
-bool vmx_msr_read(struct vmx_vcpu *vcpu, u32 index)
+u64 vmx_msr_read(const struct vmx_vcpu *vcpu, u32 index)
 {
-	u64 value;
-
 	switch (index) {
 	case MSR_EFER:
-		value = vmread(GUEST_EFER);
-		break;
+		return vmread(GUEST_EFER);
 	case MSR_PAT:
-		value = vmread(GUEST_PAT);
-		break;
+		return vmread(GUEST_PAT);
 	case MSR_DEBUGCTL:
-		value = vmread(GUEST_DEBUGCTL);
-		break;
-	case MSR_SPEC_CTRL:
-		if (!vmx_ops.limits.spec_ctrl)
-			return false;
-		value = vcpu->spec_ctrl;
-		break;
-	default:
-		return false;
+		return vmread(GUEST_DEBUGCTL);
+	default: /* SPEC_CTRL: no other is left to us */
+		return vcpu->spec_ctrl;
 	}
-	vcpu->hv.gpr[RAX] = (u32)value;
-	vcpu->hv.gpr[RDX] = value >> 32;
-	return true;
 }
 
-bool vmx_msr_write(struct vmx_vcpu *vcpu, u32 index, u64 value, bool *is_valid)
+bool vmx_msr_write(struct vmx_vcpu *vcpu, u32 index, u64 value)
 {
 	switch (index) {
 	case MSR_EFER:
-		*is_valid = efer_write(vcpu, value);
-		return true;
+		return efer_write(vcpu, value);
 	case MSR_PAT:
-		*is_valid = pat_write(value);
-		return true;
+		return pat_write(value);
 	case MSR_DEBUGCTL:
-		/* Branch-step traps work; branch records are not offered. */
-		vmwrite(GUEST_DEBUGCTL, value & DEBUGCTL_BTF);
+		vmwrite(GUEST_DEBUGCTL, guest_debugctl_after(value));
 		return true;
-	case MSR_SPEC_CTRL:
-		*is_valid = spec_ctrl_write(vcpu, value);
-		return vmx_ops.limits.spec_ctrl != 0;
 	default:
-		return false;
+		return spec_ctrl_write(vcpu, value);
 	}
 }

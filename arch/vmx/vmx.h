@@ -127,9 +127,9 @@ void vmx_exit_entry_failed(struct vmx_vcpu *vcpu, u32 reason, struct hv_exit *ex
 /* cr.c: MOV to CR0 or CR4 that touches what is owned. */
 void vmx_exit_cr(struct vmx_vcpu *vcpu, struct hv_exit *exit);
 
-/* msr.c: the MSRs whose truth is in the back end. False: not one of them. A bad value asks for #GP. */
-bool vmx_msr_read(struct vmx_vcpu *vcpu, u32 index);
-bool vmx_msr_write(struct vmx_vcpu *vcpu, u32 index, u64 value, bool *is_valid);
+/* msr.c: the MSRs that guest_msr_exit leaves to the back end. False: the value asks for #GP. */
+u64 vmx_msr_read(const struct vmx_vcpu *vcpu, u32 index);
+bool vmx_msr_write(struct vmx_vcpu *vcpu, u32 index, u64 value);
 
 /* log.c: the page-modification log. */
 void vmx_log_prepare(struct vmx_vcpu *vcpu);
