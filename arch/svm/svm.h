@@ -99,7 +99,7 @@ u64 svm_msr_read(const struct svm_vcpu *vcpu, u32 index);
 bool svm_msr_write(struct svm_vcpu *vcpu, u32 index, u64 value);
 
 /* state.c: memory only; what is live must have been released. */
-void svm_state_save(const struct svm_vcpu *vcpu, struct vcpu_state *state);
+void svm_state_save(struct svm_vcpu *vcpu, struct vcpu_state *state);
 void svm_state_load(struct svm_vcpu *vcpu, const struct vcpu_state *state);
 void svm_mode(const struct hv_vcpu *hv, struct hv_mode *mode);
 u8 svm_code_bits(const struct vmcb *vmcb);

@@ -1,44 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * VT-x's state to struct vcpu_state and back. One table of links drives both directions; what needs
- * thought is in pairs of named functions, listed in named[] with the members that they
- * cover. tests/host/vmx_state_test.c checks that each byte is covered exactly once.
+ * VT-x's part of the links to struct vcpu_state (arch/state_link.h). tests/host/vmx_state_test.c
+ * checks that each byte is covered exactly once.
  */
 #include "arch/vmx/vmx.h"
 
 #include "arch/regs.h"
-#include "kernel/string.h"
+#include "arch/state_link.h"
 
-#define EXCEPTION_DB 1
-
-/* IN_VMCS: here is a field's encoding, and the member is 64 bits wide. IN_VCPU: here is an offset. */
-enum link_side { IN_VMCS, IN_VCPU };
-
-static const struct link {
-	u16 state, here, bytes;
-	u8 side;
-	const char *name;
-} links[] = {
-#define SAME_SIZE(a, b) (sizeof(char[sizeof(a) == sizeof(b) ? 1 : -1]) * sizeof(a))
-#define STATE_MEMBER(member) (((struct vcpu_state *)0)->member)
+/* IN_HARDWARE: here is the encoding of a field of the VMCS, and the member is 64 bits wide. */
+static const struct state_link links[] = {
 #define VMCS_LINK(member, field) \
-	{ offsetof(struct vcpu_state, member), field, SAME_SIZE(STATE_MEMBER(member), u64), IN_VMCS, #member }
-#define VCPU_LINK(member, here) \
-	{ offsetof(struct vcpu_state, member), offsetof(struct vmx_vcpu, here), \
-	  SAME_SIZE(STATE_MEMBER(member), ((struct vmx_vcpu *)0)->here), IN_VCPU, #member }
-	VCPU_LINK(gpr, hv.gpr),
-	VCPU_LINK(rip, hv.rip),
-	VCPU_LINK(rflags, hv.rflags),
-	VCPU_LINK(xcr0, live.xcr0),
-	VCPU_LINK(cr2, live.cr2),
-	VCPU_LINK(dr, live.dr),
-	VCPU_LINK(star, live.star),
-	VCPU_LINK(lstar, live.lstar),
-	VCPU_LINK(cstar, live.cstar),
-	VCPU_LINK(sfmask, live.sfmask),
-	VCPU_LINK(kernel_gs_base, live.kernel_gs_base),
-	VCPU_LINK(tsc_aux, live.tsc_aux),
-	VCPU_LINK(spec_ctrl, spec_ctrl),
+	{ offsetof(struct vcpu_state, member), field, SAME_SIZE(((struct vcpu_state *)0)->member, u64), \
+	  IN_HARDWARE, #member }
+#define LIVE_LINK(member) STATE_LINK(IN_LIVE, struct live, member, member)
+	STATE_LINK(IN_VCPU, struct vmx_vcpu, spec_ctrl, spec_ctrl),
+	LIVE_LINK(cr2),
+	LIVE_LINK(star),
+	LIVE_LINK(lstar),
+	LIVE_LINK(cstar),
+	LIVE_LINK(sfmask),
+	LIVE_LINK(kernel_gs_base),
 	VMCS_LINK(cr3, GUEST_CR3),
 	VMCS_LINK(dr7, GUEST_DR7),
 	VMCS_LINK(sysenter_cs, GUEST_SYSENTER_CS),
@@ -47,6 +29,18 @@ static const struct link {
 	VMCS_LINK(pat, GUEST_PAT),
 	VMCS_LINK(debugctl, GUEST_DEBUGCTL),
 };
+
+static void field_get(struct hv_vcpu *hv, const struct state_link *link, void *to)
+{
+	(void)hv;
+	*(u64 *)to = vmread(link->here);
+}
+
+static void field_set(struct hv_vcpu *hv, const struct state_link *link, const void *from)
+{
+	(void)hv;
+	vmwrite(link->here, *(const u64 *)from);
+}
 
 u64 vmx_guest_cr0(void)
 {
@@ -62,19 +56,19 @@ u64 vmx_guest_cr4(void)
 	return (vmread(GUEST_CR4) & ~owned) | (vmread(CR4_SHADOW) & owned);
 }
 
-static void control_registers_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
+static void control_registers_save(struct hv_vcpu *hv, struct vcpu_state *state)
 {
-	(void)vcpu;
+	(void)hv;
 	state->cr0 = vmx_guest_cr0();
 	state->cr4 = vmx_guest_cr4();
 }
 
 /* What is owned has the value that VMX operation asks for (SDM 3C 24.8); PE and PG are free in it. */
-static void control_registers_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
+static void control_registers_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 {
 	u64 cr0_fixed = vmx_caps.cr0_fixed0 & ~(CR0_PE | CR0_PG);
 
-	(void)vcpu;
+	(void)hv;
 	vmwrite(CR0_SHADOW, state->cr0);
 	vmwrite(CR4_SHADOW, state->cr4);
 	vmwrite(GUEST_CR0, (state->cr0 & ~vmx_cr0_owned()) | cr0_fixed);
@@ -82,17 +76,17 @@ static void control_registers_load(struct vmx_vcpu *vcpu, const struct vcpu_stat
 }
 
 /* The entry control "IA-32e mode guest" is LMA; exits of unrestricted guests keep it so (SDM 3C 28.2). */
-static void efer_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
+static void efer_save(struct hv_vcpu *hv, struct vcpu_state *state)
 {
-	(void)vcpu;
+	(void)hv;
 	state->efer = vmread(GUEST_EFER);
 }
 
-static void efer_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
+static void efer_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 {
 	u64 entry = vmread(ENTRY_CONTROLS) & ~ENTRY_GUEST_LMA;
 
-	(void)vcpu;
+	(void)hv;
 	vmwrite(GUEST_EFER, state->efer);
 	vmwrite(ENTRY_CONTROLS, entry | (state->efer & EFER_LMA ? ENTRY_GUEST_LMA : 0));
 }
@@ -107,9 +101,9 @@ static u32 attributes_save(enum segment segment, u32 attr)
 	return SEG_ATTR_UNUSABLE | (segment == SEG_SS ? attr & SEG_ATTR_DPL : 0);
 }
 
-static void segments_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
+static void segments_save(struct hv_vcpu *hv, struct vcpu_state *state)
 {
-	(void)vcpu;
+	(void)hv;
 	for (unsigned i = 0; i < SEG_COUNT; i++) {
 		state->segment[i] = (struct vcpu_segment){
 			.base = vmread(vmcs_of_segment(GUEST_BASE, i)),
@@ -122,9 +116,9 @@ static void segments_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
 	}
 }
 
-static void segments_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
+static void segments_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 {
-	(void)vcpu;
+	(void)hv;
 	for (unsigned i = 0; i < SEG_COUNT; i++) {
 		const struct vcpu_segment *from = &state->segment[i];
 
@@ -135,16 +129,16 @@ static void segments_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
 	}
 }
 
-static void tables_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
+static void tables_save(struct hv_vcpu *hv, struct vcpu_state *state)
 {
-	(void)vcpu;
+	(void)hv;
 	state->gdtr = (struct vcpu_table){ vmread(GUEST_GDTR_BASE), (u16)vmread(GUEST_GDTR_LIMIT), 0 };
 	state->idtr = (struct vcpu_table){ vmread(GUEST_IDTR_BASE), (u16)vmread(GUEST_IDTR_LIMIT), 0 };
 }
 
-static void tables_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
+static void tables_load(struct hv_vcpu *hv, const struct vcpu_state *state)
 {
-	(void)vcpu;
+	(void)hv;
 	vmwrite(GUEST_GDTR_BASE, state->gdtr.base);
 	vmwrite(GUEST_GDTR_LIMIT, state->gdtr.limit);
 	vmwrite(GUEST_IDTR_BASE, state->idtr.base);
@@ -165,142 +159,73 @@ static void pending_debug_save(const struct vmx_vcpu *vcpu, struct vcpu_state *s
 	state->event = (struct vcpu_event){ .is_valid = 1, .vector = EXCEPTION_DB, .type = EVENT_EXCEPTION };
 }
 
-/* Several members, because an injected NMI blocks NMIs, and the neutral form says only "injected". */
-static void event_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
+/* The format of ENTRY_EVENT to the contract's. */
+static struct hv_event queued_event(const struct vmx_vcpu *vcpu)
 {
-	const struct hv_vcpu *hv = &vcpu->hv;
-
-	state->dr6 = vcpu->live.dr6;
-	state->event = (struct vcpu_event){ 0 };
-	state->interrupt_shadow = hv->has_shadow && !hv->is_event_queued;
-	state->nmi_blocked = hv->is_nmi_blocked;
-	pending_debug_save(vcpu, state);
-	if (!hv->is_event_queued)
-		return;
-	state->event.is_valid = 1;
-	state->event.vector = (u8)(vcpu->event & EVENT_VECTOR);
-	state->event.type = (u8)EVENT_TYPE(vcpu->event);
-	if (vcpu->event & EVENT_HAS_ERROR) {
-		state->event.has_error_code = 1;
-		state->event.error_code = vcpu->event_error;
-	}
-	if (state->event.type == EVENT_NMI)
-		state->nmi_blocked = 0;
+	return (struct hv_event){
+		.type = EVENT_TYPE(vcpu->event),
+		.vector = (u8)(vcpu->event & EVENT_VECTOR),
+		.has_error_code = vcpu->event & EVENT_HAS_ERROR,
+		.error_code = vcpu->event_error,
+	};
 }
 
-static void event_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
+static void event_save(struct hv_vcpu *hv, struct vcpu_state *state)
 {
-	struct hv_vcpu *hv = &vcpu->hv;
-	struct hv_event event = {
-		.type = state->event.type,
-		.vector = state->event.vector,
-		.has_error_code = state->event.has_error_code,
-		.error_code = state->event.error_code,
-		.address = state->cr2,
-	};
+	const struct vmx_vcpu *vcpu = vmx_vcpu(hv);
+	struct hv_event queued = queued_event(vcpu);
 
-	vcpu->live.dr6 = state->dr6;
-	hv->is_event_queued = false;
-	hv->has_shadow = state->interrupt_shadow;
-	hv->is_nmi_blocked = state->nmi_blocked;
+	state_save_event(hv, &queued, state);
+	state->dr6 = vcpu->live.dr6;
+	pending_debug_save(vcpu, state);
+}
+
+static void event_load(struct hv_vcpu *hv, const struct vcpu_state *state)
+{
+	struct hv_event event;
+
+	vmx_vcpu(hv)->live.dr6 = state->dr6;
 	vmwrite(GUEST_PENDING_DEBUG, 0);
-	if (state->event.is_valid)
+	if (state_load_event(hv, state, &event))
 		vmx_inject(hv, &event);
 }
 
-static void xsave_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
-{
-	memcpy(state->xsave, vcpu->live.xsave, sizeof(state->xsave));
-}
-
-static void xsave_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
-{
-	memcpy(vcpu->live.xsave, state->xsave, sizeof(state->xsave));
-}
-
-#define MEMBER(name) offsetof(struct vcpu_state, name), sizeof(((struct vcpu_state *)0)->name)
-
-static const struct named {
-	const char *name;
-	void (*save)(struct vmx_vcpu *vcpu, struct vcpu_state *state);
-	void (*load)(struct vmx_vcpu *vcpu, const struct vcpu_state *state);
-	struct {
-		u32 offset, bytes;
-	} member[4];
-} named[] = {
+static const struct state_pair pairs[] = {
 	{ "control registers", control_registers_save, control_registers_load,
-	  { { MEMBER(cr0) }, { MEMBER(cr4) } } },
-	{ "efer", efer_save, efer_load, { { MEMBER(efer) } } },
-	{ "segments", segments_save, segments_load, { { MEMBER(segment) } } },
-	{ "tables", tables_save, tables_load, { { MEMBER(gdtr) }, { MEMBER(idtr) } } },
+	  { { STATE_MEMBER(cr0) }, { STATE_MEMBER(cr4) } } },
+	{ "efer", efer_save, efer_load, { { STATE_MEMBER(efer) } } },
+	{ "segments", segments_save, segments_load, { { STATE_MEMBER(segment) } } },
+	{ "tables", tables_save, tables_load, { { STATE_MEMBER(gdtr) }, { STATE_MEMBER(idtr) } } },
 	{ "event", event_save, event_load,
-	  { { MEMBER(dr6) }, { MEMBER(event) }, { MEMBER(interrupt_shadow) }, { MEMBER(nmi_blocked) } } },
-	{ "xsave", xsave_save, xsave_load, { { MEMBER(xsave) } } },
-	/* hv.h: what vmm keeps itself. */
-	{ "vmm", NULL, NULL, { { MEMBER(tsc_adjust) }, { MEMBER(activity) }, { MEMBER(nmi_pending) } } },
-	{ "reserved", NULL, NULL, { { MEMBER(reserved) } } },
+	  { { STATE_MEMBER(dr6) }, { STATE_MEMBER(event) }, { STATE_MEMBER(interrupt_shadow) },
+	    { STATE_MEMBER(nmi_blocked) } } },
 };
 
-static void link_save(struct vmx_vcpu *vcpu, const struct link *link, struct vcpu_state *state)
-{
-	u8 *to = (u8 *)state + link->state;
-
-	if (link->side == IN_VMCS)
-		*(u64 *)to = vmread(link->here);
-	else
-		memcpy(to, (u8 *)vcpu + link->here, link->bytes);
-}
-
-static void link_load(struct vmx_vcpu *vcpu, const struct link *link, const struct vcpu_state *state)
-{
-	const u8 *from = (const u8 *)state + link->state;
-
-	if (link->side == IN_VMCS)
-		vmwrite(link->here, *(const u64 *)from);
-	else
-		memcpy((u8 *)vcpu + link->here, from, link->bytes);
-}
+static const struct state_table table = {
+	.link = links,
+	.link_count = ARRAY_COUNT(links),
+	.pair = pairs,
+	.pair_count = ARRAY_COUNT(pairs),
+	.live = offsetof(struct vmx_vcpu, live),
+	.get = field_get,
+	.set = field_set,
+};
 
 void vmx_state_save(struct vmx_vcpu *vcpu, struct vcpu_state *state)
 {
-	for (unsigned i = 0; i < ARRAY_COUNT(links); i++)
-		link_save(vcpu, &links[i], state);
-	for (unsigned i = 0; i < ARRAY_COUNT(named); i++) {
-		if (named[i].save)
-			named[i].save(vcpu, state);
-	}
-	if (!vcpu_is_64bit(state))
-		state->rip = (u32)state->rip;
-	memset(state->reserved, 0, sizeof(state->reserved));
+	state_table_save(&table, &vcpu->hv, state);
 }
 
 void vmx_state_load(struct vmx_vcpu *vcpu, const struct vcpu_state *state)
 {
-	for (unsigned i = 0; i < ARRAY_COUNT(links); i++)
-		link_load(vcpu, &links[i], state);
-	for (unsigned i = 0; i < ARRAY_COUNT(named); i++) {
-		if (named[i].load)
-			named[i].load(vcpu, state);
-	}
+	state_table_load(&table, &vcpu->hv, state);
 	/* SDM 3C 29.4.3.3: as software that emulates a load of CR0, CR3, CR4 or EFER must. */
 	__atomic_store_n(&vcpu->want_flush, true, __ATOMIC_SEQ_CST);
 }
 
 bool vmx_state_cover(unsigned index, struct state_cover *cover)
 {
-	if (index < ARRAY_COUNT(links)) {
-		*cover = (struct state_cover){ links[index].name, links[index].state, links[index].bytes };
-		return true;
-	}
-	index -= ARRAY_COUNT(links);
-	if (index >= ARRAY_COUNT(named) * ARRAY_COUNT(named[0].member))
-		return false;
-
-	const struct named *by = &named[index / ARRAY_COUNT(by->member)];
-	unsigned member = index % ARRAY_COUNT(by->member);
-
-	*cover = (struct state_cover){ by->name, by->member[member].offset, by->member[member].bytes };
-	return true;
+	return state_table_cover(&table, index, cover);
 }
 
 u8 vmx_code_bits(void)

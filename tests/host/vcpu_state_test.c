@@ -3,7 +3,7 @@
  * struct vcpu_state: each byte belongs to exactly one link or named function of the AMD back
  * end, nothing is lost on the way in and out, and each rule of vcpu_state_check refuses.
  */
-/* SOURCES: arch/vcpu_state.c arch/svm/state.c arch/svm/events.c */
+/* SOURCES: arch/vcpu_state.c arch/state_link.c arch/svm/state.c arch/svm/events.c */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

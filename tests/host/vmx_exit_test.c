@@ -4,7 +4,7 @@
  * are not all the guest's; the log of dirtied pages; and what must be invalidated before an entry.
  */
 /* SOURCES: arch/vmx/exit.c arch/vmx/cr.c arch/vmx/msr.c arch/vmx/log.c arch/vmx/tlb.c arch/vmx/names.c
- * arch/vmx/controls.c arch/vmx/events.c arch/vmx/state.c arch/guest_msr.c
+ * arch/vmx/controls.c arch/vmx/events.c arch/vmx/state.c arch/guest_msr.c arch/state_link.c
  * arch/vcpu_state.c */
 #include <stdarg.h>
 #include <setjmp.h>

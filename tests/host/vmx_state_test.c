@@ -4,7 +4,7 @@
  * and out, and what the CPU or the guest must not see is put in order. And events: what is
  * injected, given back, blocked and awaited.
  */
-/* SOURCES: arch/vcpu_state.c arch/vmx/state.c arch/vmx/events.c arch/vmx/controls.c */
+/* SOURCES: arch/vcpu_state.c arch/state_link.c arch/vmx/state.c arch/vmx/events.c arch/vmx/controls.c */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
