@@ -14,10 +14,9 @@
 
 #include "arch/msr_list.h"
 #include "arch/regs.h"
-#include "tests/host/fake/busy_state.h"
+#include "tests/host/fake/round_trip.h"
 #include "tests/host/fake/vmx.h"
 
-#define RFLAGS_TF BIT(8)
 #define EVENT(type, vector) ((u64)EVENT_VALID | (u64)(type) << EVENT_TYPE_SHIFT | (vector))
 
 u8 *direct_map;
@@ -33,88 +32,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static void every_byte_is_covered_once(void **state)
-{
-	static const char *by[sizeof(struct vcpu_state)];
-	struct state_cover cover;
+static void load(const struct vcpu_state *from) { vmx_state_load(&vcpu, from); }
+static void save(struct vcpu_state *to) { vmx_state_save(&vcpu, to); }
 
-	(void)state;
-	for (unsigned i = 0; vmx_state_cover(i, &cover); i++) {
-		assert_true(cover.offset + cover.bytes <= sizeof(struct vcpu_state));
-		for (u32 at = cover.offset; at < cover.offset + cover.bytes; at++) {
-			if (by[at])
-				fail_msg("byte %u is covered by %s and by %s", at, by[at], cover.by);
-			by[at] = cover.by;
-		}
-	}
-	for (u32 at = 0; at < sizeof(struct vcpu_state); at++) {
-		if (!by[at])
-			fail_msg("byte %u of struct vcpu_state is covered by nothing", at);
-	}
-}
-
-/* Members that vmm keeps are left alone by save, so they are given to it. */
-static void expect_round_trip(const struct vcpu_state *in)
-{
-	struct vcpu_state out;
-	const char *why;
-
-	assert_int_equal(vcpu_state_check(in, &limits, &why), 0);
-	vcpu_clear();
-	memset(&out, 0xee, sizeof(out));
-	out.tsc_adjust = in->tsc_adjust;
-	out.activity = in->activity;
-	out.nmi_pending = in->nmi_pending;
-	vmx_state_load(&vcpu, in);
-	vmx_state_save(&vcpu, &out);
-	assert_memory_equal(in, &out, sizeof(out));
-}
-
-static void load_then_save_is_identity(void **state)
-{
-	struct vcpu_state s = busy_state();
-
-	(void)state;
-	expect_round_trip(&s);
-	s.event = (struct vcpu_event){ 0 };
-	s.interrupt_shadow = 1;
-	expect_round_trip(&s);
-	s.interrupt_shadow = 0;
-	s.nmi_blocked = 0;
-	s.event = (struct vcpu_event){ .is_valid = 1, .vector = 2, .type = EVENT_NMI };
-	expect_round_trip(&s);
-	s.event = (struct vcpu_event){ .is_valid = 1, .vector = 0x31, .type = EVENT_EXTERNAL };
-	expect_round_trip(&s);
-	vcpu_state_reset(&s);
-	expect_round_trip(&s);
-}
-
-/* A change of any byte that load takes in shows in what save gives out. */
-static void no_byte_is_dropped(void **state)
-{
-	struct vcpu_state s = busy_state(), before, after;
-
-	(void)state;
-	s.event = (struct vcpu_event){ 0 };
-	memset(&before, 0, sizeof(before));
-	memset(&after, 0, sizeof(after));
-	vmx_state_load(&vcpu, &s);
-	vmx_state_save(&vcpu, &before);
-	for (u32 at = 0; at < offsetof(struct vcpu_state, event); at++) {
-		bool is_segment = at >= offsetof(struct vcpu_state, segment) &&
-				  at < offsetof(struct vcpu_state, star);
-		bool is_above_32 = at / 8 == offsetof(struct vcpu_state, sysenter_cs) / 8 && at % 8 >= 4;
-
-		if (is_segment || is_above_32 || at / 8 == offsetof(struct vcpu_state, tsc_adjust) / 8)
-			continue; /* the first two have bits of no meaning; the last is vmm's */
-		((u8 *)&s)[at] ^= 1;
-		vmx_state_load(&vcpu, &s);
-		vmx_state_save(&vcpu, &after);
-		((u8 *)&s)[at] ^= 1;
-		if (memcmp(&before, &after, sizeof(after)) == 0)
-			fail_msg("byte %u is lost", at);
-	}
-}
+/* SDM 3C appendix B: the field for SYSENTER_CS has 32 bits. */
+static const struct back_end back_end = { vmx_state_cover, vcpu_clear, load, save, .sysenter_cs = BITS(31, 0) };
 
 static void what_is_owned_is_hidden(void **state)
 {
