@@ -208,21 +208,26 @@ void send_resume_guest(struct send *send)
 	vm_go(send->vm);
 }
 
-static void note_tracking(struct receipt *receipt, const struct track *track)
+void send_note_tracking(struct send *send)
 {
+	struct receipt *receipt = &send->receipt;
+	const struct track *track;
+
+	if (!send->is_tracking)
+		return;
+	track = &send->vm->gmem.track;
 	str_copy(receipt->tracking, sizeof(receipt->tracking), track_method_name(track));
 	receipt->entries_scanned = track->cost.entries;
 	receipt->log_entries = track->cost.log_entries;
 	receipt->tracking_exits = track->cost.exits;
+	send->is_tracking = false;
 }
 
 void send_restore_tracking(struct send *send)
 {
-	if (send->is_tracking) {
+	if (send->is_tracking)
 		track_stop(send->vm);
-		note_tracking(&send->receipt, &send->vm->gmem.track);
-	}
-	send->is_tracking = false;
+	send_note_tracking(send);
 }
 
 bool send_is_given(const struct send *send)

@@ -129,6 +129,8 @@ void send_finish(struct send *send);
 /* Leaves the stream, in order. */
 void send_hang_up(struct send *send);
 void send_resume_guest(struct send *send);
+/* What finding written pages cost, into the receipt; once. */
+void send_note_tracking(struct send *send);
 void send_restore_tracking(struct send *send);
 /* The peer broke the protocol, or the session is of no use any more. */
 void send_break(struct send *send, const char *code, const char *why);
