@@ -8,16 +8,8 @@
  * GIF, #VMEXIT clears it; STGI at the end lets a pending NMI in, when TR and GS are Tern's again.
  */
 
+#include "arch/guest_gpr.h"
 #include "arch/harden_steps.h"
-
-/* Offsets in gpr, in the order of enum gpr. */
-#define RCX_AT 8
-#define RDX_AT 16
-#define RBX_AT 24
-#define RBP_AT 40
-#define RSI_AT 48
-#define RDI_AT 56
-#define R_AT(n) (8 * n)
 
 	.text
 	.globl svm_run
@@ -39,20 +31,7 @@ svm_run:
 	mov %rcx, %r8
 	HARDEN_ENTRY_MSRS %r8
 	mov %rsi, %rax
-	mov RCX_AT(%rdi), %rcx
-	mov RDX_AT(%rdi), %rdx
-	mov RBX_AT(%rdi), %rbx
-	mov RBP_AT(%rdi), %rbp
-	mov RSI_AT(%rdi), %rsi
-	mov R_AT(8)(%rdi), %r8
-	mov R_AT(9)(%rdi), %r9
-	mov R_AT(10)(%rdi), %r10
-	mov R_AT(11)(%rdi), %r11
-	mov R_AT(12)(%rdi), %r12
-	mov R_AT(13)(%rdi), %r13
-	mov R_AT(14)(%rdi), %r14
-	mov R_AT(15)(%rdi), %r15
-	mov RDI_AT(%rdi), %rdi
+	guest_gpr_load
 
 	vmload %rax			/* FS, GS, TR, LDTR, SYSCALL and SYSENTER MSRs: VMRUN leaves them */
 	HARDEN_BEFORE_ENTRY
@@ -62,21 +41,7 @@ svm_run:
 
 	push %rdi
 	mov 8(%rsp), %rdi
-	mov %rcx, RCX_AT(%rdi)
-	mov %rdx, RDX_AT(%rdi)
-	mov %rbx, RBX_AT(%rdi)
-	mov %rbp, RBP_AT(%rdi)
-	mov %rsi, RSI_AT(%rdi)
-	mov %r8, R_AT(8)(%rdi)
-	mov %r9, R_AT(9)(%rdi)
-	mov %r10, R_AT(10)(%rdi)
-	mov %r11, R_AT(11)(%rdi)
-	mov %r12, R_AT(12)(%rdi)
-	mov %r13, R_AT(13)(%rdi)
-	mov %r14, R_AT(14)(%rdi)
-	mov %r15, R_AT(15)(%rdi)
-	pop %rax
-	mov %rax, RDI_AT(%rdi)
+	guest_gpr_save
 
 	mov 16(%rsp), %r8
 	HARDEN_EXIT_MSRS %r8
@@ -87,16 +52,8 @@ svm_run:
 	cli
 	stgi
 
-	/* No guest value stays where speculation could use it. */
 	xor %eax, %eax
-	xor %ecx, %ecx
-	xor %edx, %edx
-	xor %esi, %esi
-	xor %edi, %edi
-	xor %r8d, %r8d
-	xor %r9d, %r9d
-	xor %r10d, %r10d
-	xor %r11d, %r11d
+	guest_gpr_clear
 	pop %r15
 	pop %r14
 	pop %r13

@@ -7,17 +7,8 @@
  * RFLAGS and the segments; an exit comes back at .Lexit with the stack as it was.
  */
 
+#include "arch/guest_gpr.h"
 #include "arch/harden_steps.h"
-
-/* Offsets in gpr, in the order of enum gpr. */
-#define RAX_AT 0
-#define RCX_AT 8
-#define RDX_AT 16
-#define RBX_AT 24
-#define RBP_AT 40
-#define RSI_AT 48
-#define RDI_AT 56
-#define R_AT(n) (8 * n)
 
 #define HOST_RSP 0x6c14
 #define HOST_RIP 0x6c16
@@ -54,20 +45,7 @@ vmx_run:
 1:
 	test %r9b, %r9b			/* the flag lasts until the branch: MOV leaves it */
 	mov RAX_AT(%rdi), %rax
-	mov RCX_AT(%rdi), %rcx
-	mov RDX_AT(%rdi), %rdx
-	mov RBX_AT(%rdi), %rbx
-	mov RBP_AT(%rdi), %rbp
-	mov RSI_AT(%rdi), %rsi
-	mov R_AT(8)(%rdi), %r8
-	mov R_AT(9)(%rdi), %r9
-	mov R_AT(10)(%rdi), %r10
-	mov R_AT(11)(%rdi), %r11
-	mov R_AT(12)(%rdi), %r12
-	mov R_AT(13)(%rdi), %r13
-	mov R_AT(14)(%rdi), %r14
-	mov R_AT(15)(%rdi), %r15
-	mov RDI_AT(%rdi), %rdi
+	guest_gpr_load
 	jz 2f
 	HARDEN_BEFORE_ENTRY
 	vmresume
@@ -86,21 +64,7 @@ vmx_run:
 	push %rdi
 	mov 8(%rsp), %rdi
 	mov %rax, RAX_AT(%rdi)
-	mov %rcx, RCX_AT(%rdi)
-	mov %rdx, RDX_AT(%rdi)
-	mov %rbx, RBX_AT(%rdi)
-	mov %rbp, RBP_AT(%rdi)
-	mov %rsi, RSI_AT(%rdi)
-	mov %r8, R_AT(8)(%rdi)
-	mov %r9, R_AT(9)(%rdi)
-	mov %r10, R_AT(10)(%rdi)
-	mov %r11, R_AT(11)(%rdi)
-	mov %r12, R_AT(12)(%rdi)
-	mov %r13, R_AT(13)(%rdi)
-	mov %r14, R_AT(14)(%rdi)
-	mov %r15, R_AT(15)(%rdi)
-	pop %rax
-	mov %rax, RDI_AT(%rdi)
+	guest_gpr_save
 	xor %ebx, %ebx			/* VMX_OK */
 
 5:	mov 8(%rsp), %r8
@@ -108,15 +72,7 @@ vmx_run:
 	add $16, %rsp
 	mov %ebx, %eax
 
-	/* No guest value stays where speculation could use it. */
-	xor %ecx, %ecx
-	xor %edx, %edx
-	xor %esi, %esi
-	xor %edi, %edi
-	xor %r8d, %r8d
-	xor %r9d, %r9d
-	xor %r10d, %r10d
-	xor %r11d, %r11d
+	guest_gpr_clear
 	pop %r15
 	pop %r14
 	pop %r13
