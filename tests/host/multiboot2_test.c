@@ -14,16 +14,10 @@
 
 #include <cmocka.h>
 
+#include "tests/host/fake/core_image.h"
+
 #include "boot/collect.h"
 #include "boot/multiboot2.h"
-
-/* An image, which collect.c takes to be linked at CORE_BASE: physically 2 GiB above its place here. */
-__asm__(".pushsection .bss\n"
-	".balign 4096\n"
-	".globl core_image_start, core_image_end\n"
-	"core_image_start: .skip 0x200000\n"
-	"core_image_end:\n"
-	".popsection\n");
 
 #define USABLE_END (3 * GIB)
 
@@ -33,15 +27,8 @@ static struct {
 } start __attribute__((aligned(8)));
 static char module_data[4096] __attribute__((aligned(4096)));
 
-/* The same holds for the statics of collect.c and multiboot2.c. */
-static void *linked(u64 physical) { return (void *)(physical + CORE_BASE); }
 
 static struct boot_info *convert(void) { return linked(multiboot2_convert(&start.header, MULTIBOOT2_MAGIC)); }
-
-static const char *complaint(const struct boot_info *info)
-{
-	return info->complaint ? linked(info->complaint) : "";
-}
 
 /* Appends a tag with these contents; returns it. */
 static struct multiboot2_tag *add(u32 type, const void *contents, u32 bytes)
@@ -99,18 +86,6 @@ static int setup(void **state)
 	memset(&start, 0xa5, sizeof(start));
 	memset(module_data, 0, sizeof(module_data));
 	start.header.bytes = sizeof(start.header);
-	return 0;
-}
-
-static u32 type_at(const struct boot_info *info, u64 address)
-{
-	const struct boot_mem *mem = linked(info->mem);
-	u32 i;
-
-	for (i = 0; i < info->mem_count; i++) {
-		if (address >= mem[i].base && address - mem[i].base < mem[i].bytes)
-			return mem[i].type;
-	}
 	return 0;
 }
 

@@ -12,20 +12,14 @@
 
 #include <cmocka.h>
 
+#include "tests/host/fake/core_image.h"
+
 #include "boot/collect.h"
 #include "boot/handoff.h"
 #include "boot/pvh.h"
 #include "kernel/layout.h"
 
-/* An image, which collect.c takes to be linked at CORE_BASE: physically 2 GiB above its place here. */
 #define IMAGE_BYTES (2 * MIB)
-__asm__(".pushsection .bss\n"
-	".balign 4096\n"
-	".globl core_image_start, core_image_end\n"
-	"core_image_start: .skip 0x200000\n"
-	"core_image_end:\n"
-	".popsection\n");
-
 #define USABLE_END (3 * GIB)
 
 static struct hvm_start_info start;
@@ -34,16 +28,9 @@ static struct collect_range memory[600];
 static char archive[16384];
 static char command_line[2048];
 
-/* The same holds for collect.c's own statics. */
-static void *linked(u64 physical) { return (void *)(physical + CORE_BASE); }
 static u64 image_address(void) { return (u64)core_image_start - CORE_BASE; }
 
 static struct boot_info *convert(void) { return linked(pvh_convert(&start)); }
-
-static const char *complaint(const struct boot_info *info)
-{
-	return info->complaint ? linked(info->complaint) : "";
-}
 
 static size_t add_member(size_t at, const char *name, unsigned mode, const char *data)
 {
@@ -69,18 +56,6 @@ static int setup(void **state)
 		.command_line = (u64)command_line, .rsdp = 0xf0000, .memory_map = (u64)memory,
 		.memory_map_count = 3,
 	};
-	return 0;
-}
-
-static u32 type_at(const struct boot_info *info, u64 address)
-{
-	const struct boot_mem *mem = linked(info->mem);
-	u32 i;
-
-	for (i = 0; i < info->mem_count; i++) {
-		if (address >= mem[i].base && address - mem[i].base < mem[i].bytes)
-			return mem[i].type;
-	}
 	return 0;
 }
 
